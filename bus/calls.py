@@ -1,0 +1,137 @@
+"""The caller's side of requests: one DEALER per owner, a deadline per call, and an error at once when the owner is away.
+
+IMMEDIATE and NOBLOCK together keep a request from waiting for a dead owner and being carried out minutes later. The
+socket's monitor sees the owner's death within milliseconds; the deadline is for owners that hang.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import zmq
+import zmq.asyncio
+from zmq.utils.monitor import recv_monitor_message
+
+from bus.api import METHODS, QUICK_S, owner_of
+from bus.envelope import Reply, Request, boot_time_s, read_reply
+from bus.errors import Fault, not_found, too_late, unavailable
+
+log = logging.getLogger("bus.calls")
+
+FIRST_CONNECTION_S = 1.0
+"""How long a first call waits for a connection that was only just begun; later ones fail at once."""
+
+RECONNECT_MS = 50
+RECONNECT_MAX_MS = 500
+UNSET: Any = object()
+
+
+class Link:
+    """The connection to one owner."""
+
+    def __init__(self, context: zmq.asyncio.Context, caller: str, owner: str, address: str) -> None:
+        self.owner = owner
+        self.caller = caller
+        self.connected = asyncio.Event()
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._socket: zmq.asyncio.Socket = context.socket(zmq.DEALER)
+        self._socket.setsockopt(zmq.IMMEDIATE, 1)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
+        self._opened_at = boot_time_s()
+        self._socket.connect(address)
+
+    async def read(self) -> None:
+        """Delivers replies until cancelled: the one reader of this socket."""
+        while True:
+            frames = await self._socket.recv_multipart()
+            try:
+                reply = read_reply(frames)
+            except ValueError as error:
+                log.warning("from %s: %s", self.owner, error)
+                continue
+            future = self._waiting.pop(reply.id, None)
+            if future is not None and not future.done():
+                future.set_result(reply)
+
+    async def watch(self) -> None:
+        """Fails the calls in flight as soon as the owner is gone."""
+        while True:
+            event = (await recv_monitor_message(self._monitor))["event"]
+            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+                self.connected.set()
+                continue
+            self.connected.clear()
+            waiting, self._waiting = self._waiting, {}
+            for future in waiting.values():
+                if not future.done():
+                    future.set_exception(unavailable(f"{self.owner} stopped before it answered"))
+
+    async def call(self, method: str, params: dict[str, Any], deadline_s: float | None) -> Reply:
+        """The owner's reply. Raises Fault 503 (away), 504 (too late) or what the owner answered."""
+        now = boot_time_s()
+        await self._first_connection(now)
+        request = Request(
+            next(self._ids), method, self.caller, None if deadline_s is None else now + deadline_s, params
+        )
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[request.id] = future
+        try:
+            await self._socket.send_multipart(request.frames(), flags=zmq.NOBLOCK)
+            async with asyncio.timeout(deadline_s):
+                reply = await future
+        except zmq.Again:
+            raise unavailable(f"{self.owner} is not running") from None
+        except TimeoutError:
+            raise too_late(f"{self.owner} did not answer {method} within {deadline_s:g} s") from None
+        finally:
+            self._waiting.pop(request.id, None)
+        if not reply.ok:
+            raise Fault(reply.code, reply.result)
+        return reply
+
+    async def _first_connection(self, now: float) -> None:
+        left_s = self._opened_at + FIRST_CONNECTION_S - now
+        if not self.connected.is_set() and left_s > 0:
+            try:
+                async with asyncio.timeout(left_s):
+                    await self.connected.wait()
+            except TimeoutError:
+                raise unavailable(f"{self.owner} is not running") from None
+
+    def close(self) -> None:
+        self._socket.disable_monitor()
+        self._monitor.close(linger=0)
+        self._socket.close(linger=0)
+
+
+class Calls:
+    """All links of one process; `spawn` runs their readers."""
+
+    def __init__(self, open_link: Callable[[str], Link]) -> None:
+        self._open_link = open_link
+        self._links: dict[str, Link] = {}
+
+    def link(self, owner: str) -> Link:
+        if owner not in self._links:
+            self._links[owner] = self._open_link(owner)
+        return self._links[owner]
+
+    async def call(self, method: str, params: dict[str, Any], deadline_s: float | None = UNSET) -> Reply:
+        """Asks the method's owner. The deadline is the table's unless given, in seconds; None waits while the owner
+        lives. Raises Fault: 404 for a name in no table, else see `Link.call`."""
+        owner = owner_of(method)
+        if owner is None:
+            raise not_found(f"Method not found: {method}")
+        if deadline_s is UNSET:
+            deadline_s = METHODS[method].deadline_s if method in METHODS else QUICK_S
+        return await self.link(owner).call(method, params, deadline_s)
+
+    def close(self) -> None:
+        for link in self._links.values():
+            link.close()

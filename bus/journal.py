@@ -1,0 +1,74 @@
+"""The journal: events that are never lost. The owner appends before it publishes; consumers read from a cursor.
+
+A cursor is (journal's id, number of the last entry handled). Another id means another journal (its file was deleted),
+which is read from its start.
+"""
+
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bus.database import open_database, transaction
+
+KEPT = 2000
+"""Entries kept for consumers that were away; a print has about ten."""
+
+BATCH = 100
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS journal_identity (id TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS journal (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a consumer is in a topic's journal. `Cursor("", 0)` is before everything."""
+
+    journal_id: str = ""
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor."""
+
+    topic: str
+    position: Cursor
+    at: float
+    value: Any
+
+
+class Journal:
+    """The owner's side. Raises sqlite3.Error where the disk refuses."""
+
+    def __init__(self, path: Path) -> None:
+        self.connection = open_database(path, SCHEMA)
+        row = self.connection.execute("SELECT id FROM journal_identity").fetchone()
+        if row is None:
+            row = (uuid.uuid4().hex,)
+            self.connection.execute("INSERT INTO journal_identity VALUES (?)", row)
+        self.id: str = row[0]
+
+    def append(self, topic: str, value: object, at: float) -> Entry:
+        """On disk when it returns."""
+        with transaction(self.connection):
+            done = self.connection.execute(
+                "INSERT INTO journal (topic, at, body) VALUES (?, ?, ?)", (topic, at, orjson.dumps(value))
+            )
+            number = int(done.lastrowid or 0)
+            self.connection.execute("DELETE FROM journal WHERE number <= ?", (number - KEPT,))
+        return Entry(topic, Cursor(self.id, number), at, value)
+
+    def read(self, topic: str, after: Cursor, limit: int = BATCH) -> list[Entry]:
+        """The next entries behind the cursor, oldest first."""
+        number = after.number if after.journal_id == self.id else 0
+        rows = self.connection.execute(
+            "SELECT number, at, body FROM journal WHERE topic = ? AND number > ? ORDER BY number LIMIT ?",
+            (topic, number, limit),
+        )
+        return [Entry(topic, Cursor(self.id, n), at, orjson.loads(body)) for n, at, body in rows]

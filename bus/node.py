@@ -1,0 +1,300 @@
+"""A service's presence on the bus: what it publishes, hears, asks and answers. Wiring only; the thinking is elsewhere.
+
+One XPUB and one ROUTER bound under the run directory, one SUB connected to the owners heard, one DEALER per owner
+asked. One reader task per socket, never cancelled for a timeout: cancelling a receive can lose its message.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from pathlib import Path
+from typing import Any
+
+import zmq
+import zmq.asyncio
+
+from bus.calls import RECONNECT_MAX_MS, RECONNECT_MS, UNSET, Calls, Link
+from bus.config import Config
+from bus.dispatch import Dispatch, Handler, caused
+from bus.envelope import Message, Reply, Request, boot_time_s, read_message, read_request
+from bus.errors import not_found
+from bus.follow import Follower
+from bus.guard import dispatch_event, guarded
+from bus.inbox import Inbox, Verdict
+from bus.journal import Cursor, Entry, Journal
+from bus.outbox import Outbox, Snapshot
+from bus.rundir import RunDir
+from bus.services import SERVICES, silent_after_s
+from bus.topics import TOPICS, Kind
+
+Hear = Callable[[Message], None]
+"""A subscriber's handler. It must not block; slow work belongs in `Node.spawn`."""
+
+QUEUED_PUBLICATIONS = 10_000
+"""Messages kept for a subscriber that does not read; some minutes of a busy print."""
+
+
+class Node:
+    """`config` is what was read at the start, `data` the data path. Use `start()` and `close()`, or `bus.process.run`."""
+
+    def __init__(self, name: str, context: zmq.asyncio.Context, run_dir: RunDir, config: Config, data: Path) -> None:
+        self.name = name
+        self.config = config
+        self.data = data
+        self.log = logging.getLogger(f"moonbus.{name}")
+        self.stack = contextlib.AsyncExitStack()
+        self.lag_s = 0.0
+        self.inbox = Inbox()
+        self.journal: Journal | None = None
+        self.outbox = Outbox(name, time.clock_gettime_ns(time.CLOCK_BOOTTIME))
+        self.calls = Calls(self._open_link)
+        built_in: dict[str, Handler] = {
+            "ping": self._ping,
+            "info": self._info,
+            "stats": self._stats,
+            "journal": self._read_journal,
+        }
+        self.dispatch = Dispatch(name, built_in, self._trace)
+        self._context = context
+        self._run_dir = run_dir
+        self._hearers: dict[str, list[Hear]] = {}
+        self._followers: dict[str, Follower] = {}
+        self._heard_at: dict[str, float] = {}
+        self._arrived = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tracing = 0
+        self._started_at = boot_time_s()
+        self._publications: zmq.asyncio.Socket
+        self._requests: zmq.asyncio.Socket
+        self._subscriptions: zmq.asyncio.Socket
+
+    # -- life ----------------------------------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Takes the name, binds, listens. Raises BlockingIOError while another process has the name."""
+        self.stack.callback(os.close, self._run_dir.lock(self.name))
+        self._publications = self._context.socket(zmq.XPUB)
+        self._requests = self._context.socket(zmq.ROUTER)
+        self._subscriptions = self._context.socket(zmq.SUB)
+        self.stack.push_async_callback(self._stop)
+        self._publications.setsockopt(zmq.XPUB_VERBOSER, 1)
+        self._publications.setsockopt(zmq.SNDHWM, QUEUED_PUBLICATIONS)
+        self._subscriptions.setsockopt(zmq.RCVHWM, QUEUED_PUBLICATIONS)
+        self._subscriptions.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
+        self._subscriptions.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
+        self._publications.bind(self._run_dir.publications(self.name))
+        self._requests.bind(self._run_dir.requests(self.name))
+        self.spawn(self._read_subscribers())
+        self.spawn(self._read_requests())
+        self.spawn(self._read_publications())
+        self.spawn(self._beat())
+
+    async def close(self) -> None:
+        """Runs what the service left on `stack`, last first, then frees the sockets and the name."""
+        await self.stack.aclose()
+
+    async def _stop(self) -> None:
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.calls.close()
+        for socket in (self._publications, self._requests, self._subscriptions):
+            socket.close(linger=0)
+
+    def spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Runs in the background until the node closes. An exception is logged, and ends this task alone."""
+        task = asyncio.create_task(guarded(work, self.log, f"background task {work!r}"))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: work.close())  # cancelled before it began, it would warn for ever
+        return task
+
+    # -- saying --------------------------------------------------------------------------------------------------
+
+    def publish(self, topic: str, value: object) -> None:
+        """A state, an event or a mirror's change. A state equal to the last one is not said again."""
+        last = self.outbox.last(topic)
+        if last is not None and last.value == value:
+            return
+        self._send(self.outbox.publish(topic, value, time.time()))
+
+    def mirror(self, topic: str, snapshot: Snapshot) -> None:
+        """Declares a mirror: `snapshot()` is its full copy whenever one is needed."""
+        self.outbox.mirror(topic, snapshot)
+
+    def publish_full(self, topic: str) -> None:
+        """A mirror changed as a whole: everybody gets the full copy."""
+        self._send(self.outbox.full_copy(topic, time.time()))
+
+    def append(self, topic: str, value: object) -> Entry:
+        """A journal's next event: on disk before anybody hears of it. Needs `journal` to be set."""
+        if self.journal is None:
+            raise ValueError(f"{self.name} has no journal")
+        entry = self.journal.append(topic, value, time.time())
+        position = [entry.position.journal_id, entry.position.number]
+        self._send(self.outbox.publish(topic, {"position": position, "entry": value}, entry.at))
+        return entry
+
+    def _send(self, message: Message) -> None:
+        ledger = caused.get()
+        if ledger is not None:
+            ledger.append((message.topic, message.epoch, message.number))
+        self._put(message)
+
+    def _put(self, message: Message) -> None:
+        # Done when it returns: an XPUB never blocks, it drops for a subscriber whose queue is full, who sees the gap.
+        self._publications.send_multipart(message.frames(), flags=zmq.NOBLOCK)
+
+    def _trace(self, request: dict[str, Any]) -> None:
+        if self._tracing > 0:
+            self._put(self.outbox.publish(f"{self.name}.trace", request, time.time()))
+
+    async def _read_subscribers(self) -> None:
+        trace = f"{self.name}.trace".encode()
+        while True:
+            (frame,) = await self._publications.recv_multipart()
+            joins, prefix = frame[:1] == b"\x01", frame[1:]
+            if prefix.startswith(trace):
+                self._tracing = max(0, self._tracing + (1 if joins else -1))
+            if joins:
+                for message in self.outbox.retained(prefix, time.time()):
+                    self._put(message)
+
+    async def _beat(self) -> None:
+        period_s = SERVICES[self.name].heartbeat_s
+        while True:
+            value = {"pid": os.getpid(), "uptime_s": round(boot_time_s() - self._started_at, 1),
+                     "lag_s": round(self.lag_s, 4), "numbers": self.outbox.numbers}  # fmt: skip
+            self._put(self.outbox.publish(f"{self.name}.heartbeat", value, time.time()))
+            await asyncio.sleep(period_s)
+
+    # -- hearing -------------------------------------------------------------------------------------------------
+
+    def subscribe(self, topic: str, hear: Hear) -> None:
+        """Calls `hear` for each new message of a topic, the retained one first. Duplicates and gaps are taken care of."""
+        owner = TOPICS[topic].owner
+        self._listen_to(owner)
+        self._hearers.setdefault(topic, []).append(hear)
+        self._subscriptions.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
+
+    def follow(self, topic: str, cursor: Cursor, handle: Callable[[Entry], Awaitable[None]]) -> None:
+        """Hands over each entry of a journal once, in order, also those from before this start. `handle` stores the
+        entry's position together with what it did; when it raises, the entry comes again."""
+        owner = TOPICS[topic].owner
+        follower = Follower(topic, cursor, lambda params: self.calls.call(f"{owner}.journal", params), handle)
+        self._followers[topic] = follower
+        self.subscribe(topic, lambda _: follower.wake())
+        self.spawn(follower.run())
+
+    def silent(self, service: str) -> bool:
+        """Whether a service was not heard of for longer than its declared period allows."""
+        heard_at = self._heard_at.get(service)
+        return heard_at is None or boot_time_s() - heard_at > silent_after_s(service)
+
+    async def arrival(self, positions: tuple[tuple[str, int, int], ...], timeout_s: float = 1.0) -> None:
+        """Waits until these publications were heard, of topics subscribed to; at most `timeout_s`."""
+        wanted = [(topic, (epoch, number)) for topic, epoch, number in positions if topic in self._hearers]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s), self._arrived:
+                await self._arrived.wait_for(lambda: all(self.inbox.last.get(t, (0, 0)) >= p for t, p in wanted))
+
+    def _listen_to(self, owner: str) -> None:
+        if f"{owner}.heartbeat" not in self._hearers:
+            self._hearers[f"{owner}.heartbeat"] = [self._check_heartbeat]
+            self._subscriptions.connect(self._run_dir.publications(owner))
+            self._subscriptions.setsockopt(zmq.SUBSCRIBE, f"{owner}.heartbeat".encode() + b"\0")
+
+    async def _read_publications(self) -> None:
+        while True:
+            frames = await self._subscriptions.recv_multipart()
+            try:
+                message = read_message(frames)
+            except ValueError as error:
+                self.log.warning("%s", error)
+                continue
+            if message.topic in self._hearers:
+                self._hear(message)
+                async with self._arrived:
+                    self._arrived.notify_all()
+
+    def _hear(self, message: Message) -> None:
+        verdict = self.inbox.receive(message)
+        if verdict is Verdict.GAP and TOPICS[message.topic].kind is Kind.MIRROR:
+            self._ask_again(message.topic)
+        elif verdict is not Verdict.SEEN:
+            for hear in self._hearers[message.topic]:
+                dispatch_event(hear, message, self.log)
+
+    def _check_heartbeat(self, message: Message) -> None:
+        owner = TOPICS[message.topic].owner
+        self._heard_at[owner] = boot_time_s()
+        listened = {t: n for t, n in message.value["numbers"].items() if t in self._hearers and t != message.topic}
+        for topic in self.inbox.behind(message.epoch, listened):
+            if topic in self._followers:
+                self._followers[topic].wake()
+            elif TOPICS[topic].kind in (Kind.STATE, Kind.MIRROR):
+                self._ask_again(topic)
+
+    def _ask_again(self, topic: str) -> None:
+        # A second subscription makes the owner send the last value again; the unsubscription keeps the count at one.
+        self._subscriptions.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
+        self._subscriptions.setsockopt(zmq.UNSUBSCRIBE, topic.encode() + b"\0")
+
+    # -- asking and answering ------------------------------------------------------------------------------------
+
+    async def call(self, method: str, params: dict[str, Any] | None = None, deadline_s: float | None = UNSET) -> Any:
+        """The result of a method, wherever its owner is. Raises Fault."""
+        return (await self.ask(method, params, deadline_s)).result
+
+    async def ask(self, method: str, params: dict[str, Any] | None = None, deadline_s: float | None = UNSET) -> Reply:
+        """The same as a Reply: its body still as bytes, with the publications it caused. Raises Fault."""
+        return await self.calls.call(method, params or {}, deadline_s)
+
+    def serve(self, handlers: Mapping[str, Handler]) -> None:
+        """The handlers of all rows of this owner's in the table of methods."""
+        self.dispatch.serve(handlers)
+
+    def _open_link(self, owner: str) -> Link:
+        link = Link(self._context, self.name, owner, self._run_dir.requests(owner))
+        self.spawn(link.read())
+        self.spawn(link.watch())
+        return link
+
+    async def _read_requests(self) -> None:
+        while True:
+            sender, *frames = await self._requests.recv_multipart()
+            try:
+                request = read_request(frames)
+            except ValueError as error:
+                self.log.warning("%s", error)
+                continue
+            self.spawn(self._answer(sender, request))
+
+    async def _answer(self, sender: bytes, request: Request) -> None:
+        reply = await self.dispatch.answer(request)
+        await self._requests.send_multipart([sender, *reply.frames()])
+
+    # -- what every service answers ------------------------------------------------------------------------------
+
+    async def _ping(self) -> str:
+        return "pong"
+
+    async def _info(self) -> dict[str, Any]:
+        return {"name": self.name, "owns": SERVICES[self.name].owns, "pid": os.getpid(),
+                "uptime_s": round(boot_time_s() - self._started_at, 1), "data_path": str(self.data)}  # fmt: skip
+
+    async def _stats(self) -> dict[str, Any]:
+        return {"lag_s": self.lag_s, "under_way": self.dispatch.under_way, "answered": dict(self.dispatch.answered),
+                "failed": dict(self.dispatch.failed), "published": self.outbox.numbers, "gaps": self.inbox.gaps,
+                "duplicates": self.inbox.duplicates}  # fmt: skip
+
+    async def _read_journal(self, topic: str, journal_id: str, number: int) -> dict[str, Any]:
+        if self.journal is None:
+            raise not_found(f"{self.name} keeps no journal")
+        entries = self.journal.read(topic, Cursor(journal_id, number))
+        rows = [[entry.position.number, entry.at, entry.value] for entry in entries]
+        return {"journal_id": self.journal.id, "entries": rows}
