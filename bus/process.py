@@ -59,12 +59,12 @@ async def _run(starts: Mapping[str, Start]) -> None:
     nodes = [Node(name, context, run_dir, config, data) for name in starts]
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(context.destroy, linger=0)
+        watch = asyncio.create_task(_watch_loop(nodes))
+        stack.callback(watch.cancel)
         for node in nodes:
             node.start()
             stack.push_async_callback(node.close)
         await asyncio.gather(*(starts[node.name](node) for node in nodes))
-        watch = asyncio.create_task(_watch_loop(nodes))
-        stack.callback(watch.cancel)
         log.info("ready")
         await stopping.wait()
         log.info("stopping")

@@ -5,28 +5,36 @@ steals it, so a service takes its lock first.
 """
 
 import fcntl
-import hashlib
 import os
 from pathlib import Path
+
+from bus.config import data_path
+from bus.services import SERVICES
 
 MAX_SOCKET_PATH = 107
 """Bytes; a longer Unix socket path fails in the kernel."""
 
+LONGEST_SOCKET = f"{max(SERVICES, key=len)}.pub"
+
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+
 
 def default_run_dir() -> Path:
-    """$MOONBUS_RUN; else one per data path under $MOONBUS_DATA's name; else `run/` beside supervisord.conf."""
+    """$MOONBUS_RUN; else that of the data path's own instance where there is one; else `run/` beside supervisord.conf.
+
+    supervisord's configuration knows no defaults for variables, only its own place, so the plain
+    `supervisord -c supervisord.conf` runs in `run/` beside it whatever the data path.
+    """
     if run := os.environ.get("MOONBUS_RUN"):
         return Path(run).absolute()
-    if data := os.environ.get("MOONBUS_DATA"):
-        return instance_dir(Path(data)) / "run"
-    return Path(__file__).resolve().parent.parent / "run"
+    own = instance_dir(data_path()) / "run"
+    return CHECKOUT / "run" if (CHECKOUT / "supervisord.conf").exists() and not own.exists() else own
 
 
 def instance_dir(data: Path) -> Path:
-    """A short, private place for the instance of this data path: volatile, so that a stale one never survives a boot."""
-    base = os.environ.get("XDG_RUNTIME_DIR") or f"/tmp/moonbus-{os.getuid()}"
-    name = hashlib.sha256(str(data.expanduser().resolve()).encode()).hexdigest()[:12]
-    return Path(base) / f"moonbus-{name}"
+    """Where an instance of its own keeps its supervisord.conf and its run directory: one per data path."""
+    return data / "comms" / "moonbus"
 
 
 class RunDir:
@@ -38,8 +46,7 @@ class RunDir:
         if path.stat().st_uid != os.getuid():
             raise PermissionError(f"run directory {path} belongs to another user: set MOONBUS_RUN to one of yours")
         path.chmod(0o700)
-        longest = max(len(os.fsencode(path / f"{'x' * 20}.pub")), 0)
-        if longest > MAX_SOCKET_PATH:
+        if len(os.fsencode(path / LONGEST_SOCKET)) > MAX_SOCKET_PATH:
             raise OSError(f"run directory {path} is too deep for Unix sockets: set MOONBUS_RUN to a shorter path")
 
     def publications(self, service: str) -> str:

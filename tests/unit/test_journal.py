@@ -1,0 +1,62 @@
+"""The journal's file: order, cursors, a lost file, a damaged file."""
+
+from pathlib import Path
+
+import pytest
+
+import bus.journal
+from bus.database import transaction
+from bus.journal import Cursor, Journal
+
+
+@pytest.fixture(autouse=True)
+def few_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bus.journal, "KEPT", 50)
+
+
+def numbers(journal: Journal, after: Cursor) -> list[int]:
+    entries = journal.read("printer.jobs", after)
+    journal.connection.close()
+    return [entry.position.number for entry in entries]
+
+
+def test_entries_come_back_in_order_from_a_cursor_also_after_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "journal.sqlite"
+    first = Journal(path)
+    entries = [first.append("printer.jobs", {"event": n}, at=float(n)) for n in range(5)]
+    first.append("printer.remote_calls", {}, at=9.0)
+    first.connection.close()
+    again = Journal(path)
+    read = again.read("printer.jobs", entries[2].position)
+    again.connection.close()
+    assert read == entries[3:]
+
+
+def test_a_cursor_of_another_journal_starts_at_the_beginning(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.sqlite")
+    journal.append("printer.jobs", {}, at=0.0)
+    assert numbers(journal, Cursor("of a deleted file", 77)) == [1]
+
+
+def test_old_entries_go(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.sqlite")
+    for n in range(60):
+        journal.append("printer.jobs", {}, at=float(n))
+    assert numbers(journal, Cursor()) == list(range(11, 61))
+
+
+def test_a_damaged_file_is_set_aside_and_a_new_one_begins(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    path.write_bytes(b"\0" * 5000)
+    journal = Journal(path)
+    journal.append("printer.jobs", {}, at=0.0)
+    assert numbers(journal, Cursor()) == [1]
+    assert (tmp_path / "a.sqlite.damaged").read_bytes() == b"\0" * 5000
+
+
+def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.sqlite")
+    with pytest.raises(RuntimeError), transaction(journal.connection):
+        journal.connection.execute("INSERT INTO journal (topic, at, body) VALUES ('printer.jobs', 0, '{}')")
+        raise RuntimeError
+    assert numbers(journal, Cursor()) == []
