@@ -220,8 +220,11 @@ class Node:
                 self._hear(message)
                 async with self._arrived:
                     self._arrived.notify_all()
+            # Receiving does not suspend while messages wait: a burst would keep everything else from running.
+            await asyncio.sleep(0)
 
     def _hear(self, message: Message) -> None:
+        self._heard_at[TOPICS[message.topic].owner] = boot_time_s()
         verdict = self.inbox.receive(message)
         if verdict is Verdict.GAP and TOPICS[message.topic].kind is Kind.MIRROR:
             self._ask_again(message.topic)
@@ -230,8 +233,6 @@ class Node:
                 dispatch_event(hear, message, self.log)
 
     def _check_heartbeat(self, message: Message) -> None:
-        owner = TOPICS[message.topic].owner
-        self._heard_at[owner] = boot_time_s()
         listened = {t: n for t, n in message.value["numbers"].items() if t in self._hearers and t != message.topic}
         for topic in self.inbox.behind(message.epoch, listened):
             if topic in self._followers:
