@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check chaos benchmark docs clean
+.PHONY: run install test check chaos docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/moonbus demo
+
+install: $(VENV)/installed
 
 test: $(VENV)/installed-test
 	$(BIN)/python -m pytest

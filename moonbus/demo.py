@@ -161,6 +161,9 @@ async def _tour(port: int) -> None:
             seen: dict[str, Any] = {}
             async for message in client:
                 _tell(message.json(), seen)
+                if seen.get("state") == "complete" and not seen.get("spool"):
+                    seen["spool"] = True
+                    await _tell_spool(session, base)
         raise ConnectionError("the gateway closed the connection")
 
 
@@ -174,6 +177,19 @@ async def _is_ready(session: aiohttp.ClientSession, base: str) -> bool:
 
 async def _ask(client: Any, number: int, method: str, params: dict[str, Any]) -> None:
     await client.send_json({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+
+
+async def _tell_spool(session: aiohttp.ClientSession, base: str) -> None:
+    """Waits until all is booked, then prints what Spoolman itself says of the spool."""
+    pending = True
+    while pending:
+        await asyncio.sleep(0.2)
+        async with session.get(f"{base}/server/spoolman/status") as answer:
+            pending = bool((await answer.json())["result"]["pending_reports"])
+    request = {"request_method": "GET", "path": "/v1/spool/1"}
+    async with session.post(f"{base}/server/spoolman/proxy", json=request) as answer:
+        spool = (await answer.json())["result"]
+    print(f"spool 1: {spool['used_length']:.1f} mm used, {spool['remaining_weight']:.0f} g left", flush=True)
 
 
 def _tell(message: dict[str, Any], seen: dict[str, Any]) -> None:
