@@ -3,7 +3,7 @@
 A new method is one row here and one handler at its owner; the gateway has no code per feature.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bus.params import Param
 from bus.services import SERVICES
@@ -165,8 +165,9 @@ _OCTOPRINT = (
                (Param("commands", "strings", "lines of G-code", default=None, nullable=True),
                 Param("command", "string", "a single line", default=None, nullable=True)), deadline_s=UNLIMITED),
     _octoprint("printerprofiles", _get("/api/printerprofiles"), "the one profile"),
-    _octoprint("select", _post("/api/files/moonraker/{root}/{path:*}"), "selects a file and prints it when asked to",
-               (ROOT, Param("path", "string", "below the root", max_length=1024),
+    _octoprint("select", (*_post("/api/files/moonraker/{root}/{path:*}"), *_post("/api/files/local/{path:*}")),
+               "selects a file and prints it when asked to",
+               (replace(ROOT, default="gcodes"), Param("path", "string", "below the root", max_length=1024),
                 Param("command", "string", "select", max_length=64),
                 Param("print", "boolean", default=False)), status=204, deadline_s=UNLIMITED),
     Method("octoprint.files_local", _post("/api/files/local"), "gateway", (), "upload, as slicers send it",

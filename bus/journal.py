@@ -72,3 +72,10 @@ class Journal:
             (topic, number, limit),
         )
         return [Entry(topic, Cursor(self.id, n), at, orjson.loads(body)) for n, at, body in rows]
+
+    def last(self, topic: str) -> Entry | None:
+        """The newest entry of a topic."""
+        row = self.connection.execute(
+            "SELECT number, at, body FROM journal WHERE topic = ? ORDER BY number DESC LIMIT 1", (topic,)
+        ).fetchone()
+        return None if row is None else Entry(topic, Cursor(self.id, row[0]), row[1], orjson.loads(row[2]))

@@ -125,12 +125,20 @@ def _layer(layer: int) -> str:
 async def _start(conf: Path, data: Path, ports: dict[str, int]) -> list[asyncio.subprocess.Process]:
     environment = prepare(conf)
     simulators = (
-        ("simulators.klipper", "--socket", str(data / "comms" / "klippy.sock"), "--gcodes", str(data / "gcodes")),
+        (
+            "simulators.klipper",
+            "--socket",
+            str(data / "comms" / "klippy.sock"),
+            "--gcodes",
+            str(data / "gcodes"),
+            "--speed",
+            "5",
+        ),
         ("simulators.spoolman", "--port", str(ports["spoolman"])),
         ("simulators.push_sink", "--port", str(ports["push"])),
     )
     commands = [[sys.executable, "-m", *arguments] for arguments in simulators]
-    commands.append(supervisor_command("supervisord", conf, "-n", "-e", "warn"))
+    commands.append(supervisor_command("supervisord", conf, "-n", "-s"))
     return [
         await asyncio.create_subprocess_exec(*command, env=environment, cwd=conf.parent, preexec_fn=_end_with_parent)
         for command in commands

@@ -1,0 +1,82 @@
+"""One websocket or Unix-socket client: who it is, what waits to be sent to it, and the writer that sends it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from services.gateway.access import User
+from services.gateway.outgoing import Outgoing, Update
+
+log = logging.getLogger("moonbus.gateway")
+
+Send = Callable[[bytes], Awaitable[None]]
+"""Writes a frame; waits while the client does not read. Raises ConnectionError when it is gone."""
+
+
+@dataclass(eq=False)
+class Caller:
+    """Who asks. `user` is None for a stranger, who may call public methods only."""
+
+    user: User | None
+
+
+class Connection(Caller):
+    """`abort` cuts the connection at once, without a farewell a client that does not read would never see."""
+
+    def __init__(self, number: int, address: str, user: User | None, send: Send, abort: Callable[[], None]) -> None:
+        super().__init__(user)
+        self.number = number
+        self.address = address
+        self.client_name = ""
+        self.closed = False
+        self.under_way = 0
+        self._send = send
+        self._abort = abort
+        self._outgoing = Outgoing()
+        self._waiting = asyncio.Event()
+
+    def notify(self, frame: bytes) -> None:
+        self._outgoing.notify(frame)
+        self._added()
+
+    def reply(self, frame: bytes) -> None:
+        self._outgoing.reply(frame)
+        self._added()
+
+    def update(self, update: Update) -> None:
+        self._outgoing.update(update)
+        self._added()
+
+    async def write(self) -> None:
+        """Sends what waits until the connection ends."""
+        try:
+            while not self.closed:
+                frame = self._outgoing.next()
+                if frame is None:
+                    self._waiting.clear()
+                    await self._waiting.wait()
+                else:
+                    await self._send(frame)
+        except ConnectionError as error:
+            log.debug("%s: %s", self, error)
+            self.drop()
+
+    def close(self) -> None:
+        """Ends the writer. Whatever still waits is not sent."""
+        self.closed = True
+        self._outgoing = Outgoing()
+        self._waiting.set()
+
+    def drop(self) -> None:
+        self.close()
+        self._abort()
+
+    def _added(self) -> None:
+        self._waiting.set()
+        if self._outgoing.overfull:
+            log.warning("%s does not read what it is sent: dropped with %d messages", self, len(self._outgoing))
+            self.drop()
+
+    def __str__(self) -> str:
+        return f"client {self.number} ({self.client_name or 'unnamed'}, {self.address})"

@@ -1,0 +1,1 @@
+"""klipper_bridge: the one connection to Klipper."""

@@ -1,0 +1,99 @@
+"""The wire to Klipper's API socket: JSON objects ended by 0x03, answers by id, everything else a notification.
+
+Klipper drops malformed requests without a word and closes slow readers; nothing malformed is sent and the reader never
+waits for anybody. Answers overtake each other: a script is answered when it was processed, minutes later maybe.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import orjson
+
+from bus.errors import Fault, unavailable
+
+log = logging.getLogger("moonbus.klipper_bridge")
+
+END = b"\x03"
+CHUNK = 1 << 18
+NOT_CONNECTED = "Klippy Host not connected"
+"""The words clients look for."""
+CUT_OFF = "Klippy Disconnected"
+"""What a request under way is told when Klipper closes; for a restart it is the success."""
+
+Take = Callable[[Any], None]
+
+
+class Connection:
+    """One connection, from `connect` to the end of `read`."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._ids = itertools.count(1)
+        self._waiting: dict[int, tuple[asyncio.Future[dict[str, Any]], Take | None]] = {}
+
+    async def read(self, notify: Callable[[dict[str, Any]], None]) -> None:
+        """Delivers until Klipper closes; then all requests under way fail. Raises OSError for a broken connection."""
+        rest = b""
+        try:
+            while chunk := await self._reader.read(CHUNK):
+                *frames, rest = (rest + chunk).split(END)
+                for frame in frames:
+                    self._deliver(frame, notify)
+        finally:
+            waiting, self._waiting = self._waiting, {}
+            for future, _ in waiting.values():
+                if not future.done():
+                    future.set_exception(unavailable(CUT_OFF))
+
+    def _deliver(self, frame: bytes, notify: Callable[[dict[str, Any]], None]) -> None:
+        try:
+            message = orjson.loads(frame)
+        except orjson.JSONDecodeError as error:
+            log.warning("Klipper sent what is no JSON (%s): %.100r", error, frame)
+            return
+        if "id" not in message:
+            notify(message)
+            return
+        future, take = self._waiting.pop(message["id"], (None, None))
+        if take is not None and "result" in message:
+            take(message["result"])
+        if future is not None and not future.done():
+            future.set_result(message)
+
+    async def request(self, method: str, params: dict[str, Any] | None = None, take: Take | None = None) -> Any:
+        """Klipper's result. Raises Fault: 400 with Klipper's own words, 503 when the connection ends before the answer.
+        `take` is given the result before anything that Klipper sent after it is looked at."""
+        if self._writer.is_closing():
+            raise unavailable(NOT_CONNECTED)
+        number = next(self._ids)
+        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = (future, take)
+        self._writer.write(orjson.dumps({"id": number, "method": method, "params": params or {}}) + END)
+        try:
+            answer = await future
+        finally:
+            self._waiting.pop(number, None)
+        if "error" in answer:
+            raise Fault(400, _words(answer["error"]))
+        return answer.get("result", {})
+
+    async def close(self) -> None:
+        self._writer.close()
+        try:
+            await self._writer.wait_closed()
+        except OSError as error:
+            log.debug("closing: %s", error)
+
+
+async def connect(path: Path) -> Connection:
+    """Raises OSError while nobody listens there."""
+    return Connection(*await asyncio.open_unix_connection(path))
+
+
+def _words(error: Any) -> str:
+    return str(error.get("message", error)) if isinstance(error, dict) else str(error)
