@@ -80,8 +80,9 @@ class Bridge:
             await connection.read(self._hear)
         except OSError as error:
             self._node.log.debug("connection to Klipper: %s", error)
-        greeting.cancel()
-        await connection.close()
+        finally:
+            greeting.cancel()
+            connection.close()
         lived, self._connection = self._connection is not None, None
         if lived:
             self._leave()
@@ -99,7 +100,7 @@ class Bridge:
             await self._subscribe(connection, lambda answer, wanted: self._arrive(connection, info, answer, wanted))
         except Fault as fault:
             self._node.log.info("Klipper went before it answered: %s", fault)
-            await connection.close()
+            connection.close()
 
     async def _subscribe(self, connection: Connection, take: Callable[[dict[str, Any], Wanted], None]) -> None:
         wanted = self._objects.lacking() or self._objects.covers

@@ -82,12 +82,8 @@ class Connection:
             raise Fault(400, _words(answer["error"]))
         return answer.get("result", {})
 
-    async def close(self) -> None:
+    def close(self) -> None:
         self._writer.close()
-        try:
-            await self._writer.wait_closed()
-        except OSError as error:
-            log.debug("closing: %s", error)
 
 
 async def connect(path: Path) -> Connection:
