@@ -57,10 +57,16 @@ class Follower:
             try:
                 while await self._read_on():
                     pass
+            except sqlite3.Error as error:
+                log.error("%s: an entry cannot be stored (%s); trying again", self.topic, error)
+                await self._rest()
             except TRIED_AGAIN as error:
                 log.debug("%s: %s", self.topic, error)
-                await asyncio.sleep(RETRY_S)
-                self._awake.set()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(RETRY_S)
+        self._awake.set()
 
     async def _read_on(self) -> bool:
         """Handles the next batch; whether there may be more."""

@@ -35,7 +35,7 @@ class Inbox:
         if message.full or kind is Kind.STATE:
             self._incomplete.discard(topic)
             return Verdict.NEW
-        if kind is Kind.MIRROR and (last is None or topic in self._incomplete):
+        if kind is Kind.MIRROR and (last is None or message.epoch != last[0] or topic in self._incomplete):
             self._incomplete.add(topic)
             return Verdict.GAP
         if last is None or message.position == _after(last, message):

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from jinja2 import TemplateError
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import SandboxedEnvironment
 
 __all__ = ["TemplateError", "environment", "render"]
 
 
-def environment(secrets: Mapping[str, Any]) -> ImmutableSandboxedEnvironment:
+def environment(secrets: Mapping[str, Any]) -> SandboxedEnvironment:
     """An environment whose templates may use `secrets`. Autoescape is off: the results are messages, not pages."""
-    made = ImmutableSandboxedEnvironment(
+    made = SandboxedEnvironment(
         variable_start_string="{", variable_end_string="}", extensions=["jinja2.ext.do"], autoescape=False
     )
     made.globals["secrets"] = secrets

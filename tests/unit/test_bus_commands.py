@@ -72,4 +72,4 @@ def test_columns_and_durations() -> None:
 
 
 def test_optional_parameters_stand_in_brackets() -> None:
-    assert api.parameters(METHODS["octoprint.select"]) == "root path command [print]"
+    assert api.parameters(METHODS["octoprint.select"]) == "[root] path command [print]"
