@@ -1,0 +1,1 @@
+"""The active spool, the filament ledger, and the link to Spoolman."""

@@ -1,0 +1,174 @@
+"""The filament ledger, pure: extruded = booked + attempted + pending + unassigned, at every moment.
+
+The truth is Klipper's: `toolhead.position[3]`, one position per extruder, which begins at 0 with Klipper's start (a
+session) and which nothing but extrusion moves. The ledger keeps the highest position it has counted of each extruder.
+So whatever was extruded while nobody looked is still there to be counted at the next look, and a retraction with its
+return counts nothing.
+
+    position grows --count--> pending of the active spool --begin--> attempted --close--> booked
+                          \\-> unassigned while none is active             \\-> pending again
+
+Every function returns a new ledger. The caller stores it before it acts on it.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+LEAST_MM = 0.001
+"""Growth below it waits for more: it is the rounding of floating point numbers."""
+
+RESTART_DROP_MM = 200.0
+"""A drop by more than this below the position seen last, over a time in which nobody watched, was a restart of Klipper's
+that the bridge did not see either (both were down). A print's retractions are far shorter. While somebody watches, a long
+drop is an unloading and the session says what is a restart, so the rule does not apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Extruders:
+    """A value of printer.extruders: `position_mm` holds the extruders seen in this session; others are unknown, not 0."""
+
+    session: int
+    position_mm: Mapping[str, float]
+
+    @classmethod
+    def read(cls, value: Any) -> Self | None:
+        """None for what is no such value; positions Klipper does not know yet (null) are left out."""
+        try:
+            session, positions = value["session"], value["position"].items()
+        except (TypeError, KeyError, AttributeError):
+            return None
+        if not isinstance(session, int):
+            return None
+        known = {n: float(mm) for n, mm in positions if isinstance(mm, int | float) and math.isfinite(mm)}
+        return cls(session, known)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Of one extruder: the highest position counted in this session, and the position seen last."""
+
+    highest_mm: float
+    last_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A report that was or may have been sent: `before_mm` is what Spoolman had booked on the spool before."""
+
+    mm: float
+    before_mm: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """`session` is None until a printer was seen. `joined`: it was running already when it was first seen, so what each
+    extruder had pushed before its first sight in this session is not ours. Lengths in mm."""
+
+    session: int | None = None
+    joined: bool = False
+    marks: Mapping[str, Mark] = field(default_factory=dict)
+    spool_id: int | None = None
+    pending: Mapping[int, float] = field(default_factory=dict)
+    attempts: Mapping[int, Attempt] = field(default_factory=dict)
+    unassigned_mm: float = 0.0
+    booked_mm: float = 0.0
+
+    @property
+    def extruded_mm(self) -> float:
+        """All that was ever counted."""
+        waiting = sum(self.pending.values()) + sum(attempt.mm for attempt in self.attempts.values())
+        return self.booked_mm + waiting + self.unassigned_mm
+
+    def unreported(self) -> dict[int, float]:
+        """Spool → mm that Spoolman has not confirmed."""
+        spools = sorted({*self.pending, *self.attempts})
+        return {s: self.pending.get(s, 0.0) + (self.attempts[s].mm if s in self.attempts else 0.0) for s in spools}
+
+
+def count(ledger: Ledger, seen: Extruders, after_gap: bool = False) -> Ledger:
+    """Assigns what the extruders pushed since the last look to the active spool. `after_gap`: the bridge or this service
+    was down in between, so Klipper may have restarted unseen."""
+    if not seen.position_mm:
+        return ledger
+    if ledger.session is None:
+        joined = any(seen.position_mm.values())
+        marks = {name: Mark(mm, mm) for name, mm in seen.position_mm.items()}
+        return replace(ledger, session=seen.session, joined=joined, marks=marks)
+    if seen.session < ledger.session and not after_gap:
+        return ledger
+    # A lower number after a gap: the bridge lost its memory and numbers anew. Klipper may be the same, positions go on.
+    if seen.session > ledger.session:
+        ledger = replace(ledger, joined=False, marks={})
+    marks, grown_mm = dict(ledger.marks), 0.0
+    for name, mm in seen.position_mm.items():
+        first_mm = mm if ledger.joined else 0.0
+        marks[name], more_mm = _move(marks.get(name, Mark(first_mm, first_mm)), mm, after_gap)
+        grown_mm += more_mm
+    return _assign(replace(ledger, session=seen.session, marks=marks), grown_mm)
+
+
+def _move(mark: Mark, mm: float, after_gap: bool) -> tuple[Mark, float]:
+    """The mark at the new position, and the growth."""
+    if after_gap and mark.last_mm - mm > RESTART_DROP_MM:
+        mark = Mark(0.0, 0.0)
+    if mm - mark.highest_mm >= LEAST_MM:
+        return Mark(mm, mm), mm - mark.highest_mm
+    return (mark if abs(mm - mark.last_mm) < LEAST_MM else Mark(mark.highest_mm, mm)), 0.0
+
+
+def choose(ledger: Ledger, spool_id: int | None) -> Ledger:
+    """What is counted from now on is this spool's."""
+    return replace(ledger, spool_id=spool_id)
+
+
+def change_at(ledger: Ledger, seen: Extruders | None, spool_id: int | None) -> Ledger:
+    """A spool change from a macro: up to `seen`, the positions at that moment, all is the old spool's.
+
+    Before a printer was ever counted, and for a session that is over, only the change itself is taken over: an old
+    journal must not book what was extruded before anybody kept a ledger.
+    """
+    if seen is not None and ledger.session is not None and seen.session >= ledger.session:
+        ledger = count(ledger, seen)
+    return choose(ledger, spool_id)
+
+
+def begin(ledger: Ledger, spool_id: int, before_mm: float) -> Ledger:
+    """Opens a report of all that is pending for a spool that has no report open."""
+    pending = dict(ledger.pending)
+    attempt = Attempt(pending.pop(spool_id), before_mm)
+    return replace(ledger, pending=pending, attempts={**ledger.attempts, spool_id: attempt})
+
+
+def close(ledger: Ledger, spool_id: int, booked: bool) -> Ledger:
+    """The outcome of a spool's report is known; nothing changes where none is open."""
+    attempts = dict(ledger.attempts)
+    attempt = attempts.pop(spool_id, None)
+    if attempt is None:
+        return ledger
+    if booked:
+        return replace(ledger, attempts=attempts, booked_mm=ledger.booked_mm + attempt.mm)
+    pending = {**ledger.pending, spool_id: ledger.pending.get(spool_id, 0.0) + attempt.mm}
+    return replace(ledger, attempts=attempts, pending=pending)
+
+
+def forget(ledger: Ledger, spool_id: int) -> Ledger:
+    """The spool was deleted: what was not reported is nobody's now, and it is no longer the active one."""
+    lost_mm = ledger.unreported().get(spool_id, 0.0)
+    return replace(
+        ledger,
+        spool_id=None if ledger.spool_id == spool_id else ledger.spool_id,
+        pending={s: mm for s, mm in ledger.pending.items() if s != spool_id},
+        attempts={s: a for s, a in ledger.attempts.items() if s != spool_id},
+        unassigned_mm=ledger.unassigned_mm + lost_mm,
+    )
+
+
+def _assign(ledger: Ledger, mm: float) -> Ledger:
+    spool_id = ledger.spool_id
+    if mm == 0.0:
+        return ledger
+    if spool_id is None:
+        return replace(ledger, unassigned_mm=ledger.unassigned_mm + mm)
+    return replace(ledger, pending={**ledger.pending, spool_id: ledger.pending.get(spool_id, 0.0) + mm})

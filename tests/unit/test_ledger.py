@@ -1,0 +1,166 @@
+"""The filament ledger, case by case."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bus.journal import Cursor
+from services.spoolman_sync.ledger import (
+    Attempt,
+    Extruders,
+    Ledger,
+    begin,
+    change_at,
+    choose,
+    close,
+    count,
+    forget,
+)
+from services.spoolman_sync.store import Store
+
+
+def at(session: int = 1, **position_mm: float) -> Extruders:
+    return Extruders(session, position_mm)
+
+
+FRESH = count(Ledger(spool_id=7), at(extruder=0.0))
+
+
+def test_growth_is_pending_for_the_active_spool() -> None:
+    ledger = count(FRESH, at(extruder=12.5))
+    assert (ledger.pending, ledger.extruded_mm) == ({7: 12.5}, 12.5)
+
+
+def test_without_an_active_spool_growth_is_unassigned() -> None:
+    ledger = count(choose(FRESH, None), at(extruder=12.5))
+    assert (ledger.pending, ledger.unassigned_mm, ledger.extruded_mm) == ({}, 12.5, 12.5)
+
+
+def test_a_retraction_and_its_return_count_nothing() -> None:
+    ledger = FRESH
+    for mm in (10.0, 8.0, 10.0, 5.0, 9.0, 11.0):
+        ledger = count(ledger, at(extruder=mm))
+    assert ledger.pending == {7: 11.0}
+
+
+def test_a_running_printer_seen_for_the_first_time_counts_nothing() -> None:
+    ledger = count(Ledger(spool_id=7), at(extruder=5000.0))
+    assert ledger.extruded_mm == 0.0
+    ledger = count(ledger, at(extruder=5003.0, extruder1=800.0))
+    assert ledger.pending == {7: 3.0}, "what extruder1 pushed before is not ours either"
+    ledger = count(ledger, at(2, extruder=1.0, extruder1=2.0))
+    assert ledger.pending == {7: 6.0}, "in the next session everything is"
+
+
+def test_an_extruder_that_appears_later_in_a_session_counts_from_zero() -> None:
+    """Between a tool change and the new tool's first status some filament was pushed already."""
+    ledger = count(FRESH, at(extruder=50.0))
+    ledger = count(ledger, at(extruder=50.0, extruder1=3.125))
+    ledger = count(ledger, at(extruder=50.0, extruder1=30.0))
+    assert ledger.pending == {7: 80.0}
+
+
+def test_an_absent_extruder_is_unknown() -> None:
+    ledger = count(FRESH, at(extruder=50.0, extruder1=30.0))
+    ledger = count(count(ledger, at(extruder=51.0)), at())
+    assert count(ledger, at(extruder=51.0, extruder1=30.0)).pending == {7: 81.0}
+
+
+def test_another_spool_before_the_first_move_after_a_restart() -> None:
+    ledger = count(choose(count(FRESH, at(extruder=5000.0)), 8), at(2, extruder=0.0))
+    assert count(ledger, at(2, extruder=150.01)).pending == {7: 5000.0, 8: 150.01}
+
+
+def test_what_a_restarted_klipper_pushed_before_the_first_look_counts() -> None:
+    ledger = count(count(FRESH, at(extruder=100.0)), at(2, extruder=40.0))
+    assert ledger.pending == {7: 140.0}
+
+
+def test_a_negative_position_begins_at_zero() -> None:
+    ledger = count(count(FRESH, at(2, extruder=-2.0)), at(2, extruder=10.0))
+    assert ledger.pending == {7: 10.0}
+
+
+def test_the_noise_of_floating_point_numbers_changes_nothing() -> None:
+    ledger = count(FRESH, at(extruder=123.4))
+    assert count(ledger, at(extruder=123.40000000000051)) == ledger
+
+
+@pytest.mark.parametrize(
+    ("now_mm", "after_gap", "pending_mm"),
+    [(50.0, True, 550.0), (50.0, False, 500.0), (400.0, True, 500.0)],
+    ids=["an unseen restart", "an unloading while somebody watches", "a retraction in a gap"],
+)
+def test_a_long_drop_is_a_restart_only_when_nobody_watched(now_mm: float, after_gap: bool, pending_mm: float) -> None:
+    ledger = count(count(FRESH, at(extruder=500.0)), at(extruder=now_mm), after_gap)
+    assert ledger.pending == {7: pending_mm}
+
+
+def test_an_unloading_seen_before_the_gap_is_no_restart() -> None:
+    ledger = count(count(FRESH, at(extruder=3000.0)), at(extruder=2400.0))
+    assert count(ledger, at(extruder=2400.0), after_gap=True).pending == {7: 3000.0}
+
+
+def test_a_bridge_that_lost_its_memory_goes_on_where_it_was() -> None:
+    ledger = count(FRESH, at(9, extruder=500.0))
+    assert count(ledger, at(1, extruder=510.0), after_gap=True).pending == {7: 510.0}
+    assert count(ledger, at(1, extruder=510.0)) == ledger, "without a gap it is an old message"
+
+
+def test_a_macro_changes_the_spool_at_its_position() -> None:
+    ledger = change_at(count(FRESH, at(extruder=90.0)), at(extruder=100.0), 8)
+    ledger = count(ledger, at(extruder=130.0))
+    assert (ledger.pending, ledger.spool_id) == ({7: 100.0, 8: 30.0}, 8)
+
+
+@pytest.mark.parametrize("seen", [None, at(0, extruder=900.0)], ids=["no positions", "a session that is over"])
+def test_a_change_without_positions_of_now_books_nothing(seen: Extruders | None) -> None:
+    assert change_at(FRESH, seen, None) == replace(FRESH, spool_id=None)
+
+
+def test_an_old_journal_books_nothing_before_a_printer_was_counted() -> None:
+    ledger = change_at(change_at(Ledger(), at(1, extruder=10.0), 1), at(2, extruder=700.0), 2)
+    assert ledger == Ledger(spool_id=2)
+
+
+def test_a_report_is_booked_or_comes_back() -> None:
+    ledger = begin(count(FRESH, at(extruder=10.0)), 7, before_mm=1.0)
+    assert (ledger.pending, ledger.attempts) == ({}, {7: Attempt(10.0, 1.0)})
+    ledger = count(ledger, at(extruder=14.0))
+    assert ledger.unreported() == {7: 14.0}
+    booked, returned = close(ledger, 7, booked=True), close(ledger, 7, booked=False)
+    assert (booked.booked_mm, booked.pending, booked.attempts) == (10.0, {7: 4.0}, {})
+    assert (returned.booked_mm, returned.pending, returned.attempts) == (0.0, {7: 14.0}, {})
+    assert close(booked, 7, booked=True) == booked
+
+
+def test_a_deleted_spool_leaves_its_filament_unassigned() -> None:
+    ledger = count(begin(count(FRESH, at(extruder=10.0)), 7, 0.0), at(extruder=14.0))
+    ledger = forget(ledger, 7)
+    assert (ledger.spool_id, ledger.unassigned_mm, ledger.unreported()) == (None, 14.0, {})
+    assert forget(ledger, 7) == ledger
+    assert forget(choose(ledger, 8), 7).spool_id == 8
+
+
+@pytest.mark.parametrize("value", [None, [], {}, {"session": 1}, {"session": None, "position": {}}, {"position": {}}])
+def test_what_is_no_value_of_the_bridge_is_none(value: Any) -> None:
+    assert Extruders.read(value) is None
+
+
+def test_positions_that_are_not_known_are_left_out() -> None:
+    value = {"session": 3, "active": "extruder", "position": {"extruder": None, "extruder1": 2, "extruder2": "x"}}
+    assert Extruders.read(value) == Extruders(3, {"extruder1": 2.0})
+
+
+def test_a_ledger_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
+    ledger = count(choose(begin(count(FRESH, at(extruder=10.0)), 7, 2.5), 8), at(extruder=12.0, extruder1=1.0))
+    ledger = replace(count(choose(ledger, None), at(extruder=20.0)), booked_mm=33.0)
+    store = Store(tmp_path / "ledger.sqlite")
+    assert store.load() == (Ledger(), Cursor())
+    store.save(ledger, Cursor("journal", 5))
+    store.close()
+    again = Store(tmp_path / "ledger.sqlite")
+    assert again.load() == (ledger, Cursor("journal", 5))
+    again.close()
