@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -110,6 +111,8 @@ def _free_port(wanted: int) -> int:
 
 
 def _write_files(data: Path, ports: dict[str, int]) -> None:
+    # What a former demo left unsent and unbooked belongs to a printer and a Spoolman that are gone.
+    shutil.rmtree(data / "moonbus", ignore_errors=True)
     for folder in ("config", "gcodes", "comms", "logs"):
         (data / folder).mkdir(parents=True, exist_ok=True)
     (data / "config" / "moonbus.conf").write_text(CONFIG.format(**ports))
