@@ -39,7 +39,7 @@ class Books:
         self._latest: Extruders | None = None
         self._bridge_epoch = 0
         self._after_gap = True
-        self._hinted = self.cursor
+        self._hinted: Cursor | None = None
         self._read_to_end = False
         self._in_step = asyncio.Event()
 
@@ -47,7 +47,9 @@ class Books:
 
     def hear_hint(self, message: Message) -> None:
         """A remote call was made. Its place is before every position that comes after it."""
-        self._hinted = Cursor(*message.value["position"])
+        place = Cursor(*message.value["position"])
+        if not self._handled(place):
+            self._hinted = place
         self._look()
 
     def hear_extruders(self, message: Message) -> None:
@@ -71,6 +73,8 @@ class Books:
         if entry.value.get("method") == SET_ACTIVE_SPOOL:
             self._change(entry, Extruders.read(entry.value.get("extruders")))
         self.cursor = entry.position
+        if self._hinted is not None and self._handled(self._hinted):
+            self._hinted = None
         self._look()
 
     def _change(self, entry: Entry, seen: Extruders | None) -> None:
@@ -94,8 +98,8 @@ class Books:
                     await self.handle_call(Entry(CALLS, Cursor(answer["journal_id"], number), at, value))
                 if not answer["entries"] and epoch == self._bridge_epoch:
                     self._read_to_end = True
-                    if self._hinted.journal_id != answer["journal_id"]:
-                        self._hinted = self.cursor  # a hint at a journal that is gone
+                    if self._hinted is not None and self._hinted.journal_id != answer["journal_id"]:
+                        self._hinted = None  # that journal is gone
             except (Fault, sqlite3.Error) as error:
                 log.debug("%s: %s", CALLS, error)
                 await asyncio.sleep(LOOK_AGAIN_S)
@@ -105,7 +109,7 @@ class Books:
         return place.journal_id == self.cursor.journal_id and place.number <= self.cursor.number
 
     def _look(self) -> None:
-        if self._read_to_end and self._handled(self._hinted):
+        if self._read_to_end and self._hinted is None:
             self._in_step.set()
             self.count()
         else:
