@@ -54,7 +54,8 @@ TOPICS: dict[str, Topic] = {
               "{eventtime, status, covers}: Klipper's objects, one message per update of Klipper's",
               "notify_status_update"),
         Topic("printer.extruders", "klipper_bridge", Kind.STATE,
-              "{session, active, position: {extruder: mm}}: extrusion commanded since Klipper's start, which a session is"),
+              "{session, active, position: {extruder: mm}, previous: {session, position} | null}: extrusion commanded since "
+              "Klipper's start, which a session is, and where the session before ended"),
         Topic("printer.gcode", "klipper_bridge", Kind.EVENT, "{response}: a line of Klipper's output",
               "notify_gcode_response"),
         Topic("printer.jobs", "klipper_bridge", Kind.JOURNAL,
@@ -68,6 +69,8 @@ TOPICS: dict[str, Topic] = {
         Topic("spoolman.link", "spoolman_sync", Kind.STATE, "{spoolman_connected}: the websocket to Spoolman is up",
               "notify_spoolman_status_changed"),
         Topic("spoolman.status", "spoolman_sync", Kind.STATE, "{spoolman_connected, pending_reports, spool_id}"),
+        Topic("spoolman.ledger", "spoolman_sync", Kind.STATE,
+              "{extruded_mm, booked_mm, pending_mm, unassigned_mm}: the first is the sum of the others"),
         Topic("files.changed", "gateway", Kind.EVENT, "{action, item}: a file came, changed or went",
               "notify_filelist_changed"),
         Topic("machine.proc_stats", "gateway", Kind.EVENT, "the host's load, each second", "notify_proc_stat_update"),

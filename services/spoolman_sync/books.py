@@ -194,6 +194,7 @@ class Books:
         self._node.publish("spoolman.active", self.active)
         self._node.publish("spoolman.link", {"spoolman_connected": self.connected})
         self._node.publish("spoolman.status", self.status)
+        self._node.publish("spoolman.ledger", self.ledger.sums)
 
     async def run(self) -> None:
         """Tells the pending lengths while they change; they change four times a second in a print."""

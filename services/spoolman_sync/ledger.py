@@ -27,10 +27,12 @@ drop is an unloading and the session says what is a restart, so the rule does no
 
 @dataclass(frozen=True, slots=True)
 class Extruders:
-    """A value of printer.extruders: `position_mm` holds the extruders seen in this session; others are unknown, not 0."""
+    """A value of printer.extruders: `position_mm` holds the extruders seen in this session; others are unknown, not 0.
+    `previous` is where the session before ended, None when nobody knows."""
 
     session: int
     position_mm: Mapping[str, float]
+    previous: "Extruders | None" = None
 
     @classmethod
     def read(cls, value: Any) -> Self | None:
@@ -42,7 +44,7 @@ class Extruders:
         if not isinstance(session, int):
             return None
         known = {n: float(mm) for n, mm in positions if isinstance(mm, int | float) and math.isfinite(mm)}
-        return cls(session, known)
+        return cls(session, known, cls.read(value.get("previous")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,13 @@ class Ledger:
         waiting = sum(self.pending.values()) + sum(attempt.mm for attempt in self.attempts.values())
         return self.booked_mm + waiting + self.unassigned_mm
 
+    @property
+    def sums(self) -> dict[str, float]:
+        """The ledger in four lengths, mm: extruded is the sum of the others; pending holds open attempts too."""
+        pending_mm = sum(self.unreported().values())
+        return {"extruded_mm": round(self.extruded_mm, 5), "booked_mm": round(self.booked_mm, 5),
+                "pending_mm": round(pending_mm, 5), "unassigned_mm": round(self.unassigned_mm, 5)}  # fmt: skip
+
     def unreported(self) -> dict[int, float]:
         """Spool → mm that Spoolman has not confirmed."""
         spools = sorted({*self.pending, *self.attempts})
@@ -89,7 +98,14 @@ class Ledger:
 
 def count(ledger: Ledger, seen: Extruders, after_gap: bool = False) -> Ledger:
     """Assigns what the extruders pushed since the last look to the active spool. `after_gap`: the bridge or this service
-    was down in between, so Klipper may have restarted unseen."""
+    was down in between, so Klipper may have restarted unseen. What the session before added at its end counts too."""
+    end = seen.previous
+    if end is not None and ledger.session == end.session < seen.session:
+        ledger = _count(ledger, end, after_gap)
+    return _count(ledger, seen, after_gap)
+
+
+def _count(ledger: Ledger, seen: Extruders, after_gap: bool) -> Ledger:
     if not seen.position_mm:
         return ledger
     if ledger.session is None:

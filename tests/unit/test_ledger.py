@@ -164,3 +164,18 @@ def test_a_ledger_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
     again = Store(tmp_path / "ledger.sqlite")
     assert again.load() == (ledger, Cursor("journal", 5))
     again.close()
+
+
+def test_the_end_of_the_session_before_counts_also_when_nobody_here_saw_it() -> None:
+    ledger = count(FRESH, at(extruder=12.5))
+    restarted = Extruders(2, {"extruder": 3.0}, previous=at(1, extruder=20.0, extruder1=4.0))
+    ledger = count(ledger, restarted, after_gap=True)
+    assert ledger.pending == {7: pytest.approx(27.0)}
+    assert count(ledger, restarted) == ledger
+    assert count(FRESH, Extruders(3, {"extruder": 1.0}, previous=at(2, extruder=9.0))).pending == {7: 1.0}
+
+
+def test_the_sums_add_up() -> None:
+    ledger = close(begin(count(FRESH, at(extruder=12.5)), 7, 100.0), 7, booked=True)
+    ledger = count(choose(count(ledger, at(extruder=13.0)), None), at(extruder=15.0))
+    assert ledger.sums == {"extruded_mm": 15.0, "booked_mm": 12.5, "pending_mm": 0.5, "unassigned_mm": 2.0}
