@@ -10,6 +10,7 @@ import faulthandler
 import logging
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 
@@ -43,7 +44,7 @@ def main(starts: Mapping[str, Start]) -> None:
     except BlockingIOError:
         log.error("another process is %s in %s already: stop it, or set MOONBUS_RUN", names, default_run_dir())
         sys.exit(NAME_IS_TAKEN)
-    except OSError as error:
+    except (OSError, sqlite3.Error) as error:
         log.error("cannot start: %s", error)
         sys.exit(1)
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from services.klipper_bridge.remote import REMOTE_METHODS, checked_call
 RETRY_S = (0.1, 0.25, 0.5, 1.0, 2.0)
 """Waits between attempts to connect; the last one is repeated. A restart of Klipper takes about a second."""
 
+UNSAID_MOST = 1000
+"""Events kept while the disk refuses them; beyond it the oldest go."""
+
 HALT_LINE = "// Klipper state: Shutdown"
 
 
@@ -35,7 +39,7 @@ class Bridge:
         self._version = ""
         self._ever = False
         self._halting = False
-        self._unsaid: list[tuple[str, dict[str, Any]]] = []
+        self._unsaid: deque[tuple[str, dict[str, Any]]] = deque(maxlen=UNSAID_MOST)
         self._growing = asyncio.Lock()
 
     # -- in from the bus -----------------------------------------------------------------------------------------
@@ -59,7 +63,6 @@ class Bridge:
     async def run(self) -> None:
         """Until cancelled: connects in any order of start, and again after every loss."""
         self._say_state("disconnected", NOT_CONNECTED)
-        self._node.publish("printer.extruders", self._extruders.value)
         attempt = 0
         while True:
             try:
@@ -110,8 +113,7 @@ class Bridge:
     def _arrive(self, connection: Connection, info: dict[str, Any], answer: dict[str, Any], wanted: Wanted) -> None:
         self._connection, self._ever, self._halting = connection, True, False
         toolhead = answer["status"].get("toolhead", {})
-        began = self._memory.process_id != info.get("process_id") or info.get("state") != "ready"
-        if began or self._extruders.restarted(toolhead):
+        if self._began(info, answer["status"]) or self._extruders.restarted(toolhead):
             self._extruders.begin(self._memory.begin_session(int(info.get("process_id") or 0)))
         self._node.log.info("connected to Klipper %s, which is %s", self._version, info.get("state"))
         self._extruders.see(toolhead)
@@ -119,6 +121,13 @@ class Bridge:
         self._objects.subscribed(answer, wanted)
         self._node.publish_full("printer.objects")
         self._after_update({})
+        if self._objects.lacking() is not None:  # wants that came while the subscription was under way
+            self._node.spawn(self._grow(connection))
+
+    def _began(self, info: dict[str, Any], status: dict[str, Any]) -> bool:
+        """Whether Klipper started since it was last seen. A Klipper that is shut down has not: its positions stay."""
+        print_is_gone = self._jobs.running and status.get("print_stats", {}).get("state") == "standby"
+        return self._memory.process_id != info.get("process_id") or info.get("state") == "startup" or print_is_gone
 
     def _leave(self) -> None:
         self._node.log.info("Klipper closed the connection")
@@ -127,18 +136,16 @@ class Bridge:
         self._say_state("disconnected", NOT_CONNECTED)
         self._tell(self._jobs.disconnect("Klipper disconnected during the print"))
 
-    async def _grow(self, connection: Connection) -> None:
-        """Subscribes to more. Klipper replaces the set and answers with the full state, at its next update."""
+    async def _grow(self, connection: Connection, again: bool = False) -> None:
+        """Subscribes to more, or again to the same: Klipper replaces the set and answers with the full state, at its
+        next update."""
         async with self._growing:
-            if self._objects.lacking() is None or connection is not self._connection:
+            if connection is not self._connection or not (again or self._objects.lacking()):
                 return
-            await self._subscribe_again(connection)
-
-    async def _subscribe_again(self, connection: Connection) -> None:
-        try:
-            await self._subscribe(connection, self._widen)
-        except Fault as fault:
-            self._node.log.debug("subscribing: %s", fault)
+            try:
+                await self._subscribe(connection, self._widen)
+            except Fault as fault:
+                self._node.log.debug("subscribing: %s", fault)
 
     def _widen(self, answer: dict[str, Any], wanted: Wanted) -> None:
         change = self._objects.subscribed(answer, wanted)
@@ -169,7 +176,7 @@ class Bridge:
         state, message = webhooks.get("state", "startup"), webhooks.get("state_message", "")
         if changes.get("webhooks", {}).get("state") == "ready" and self._connection is not None:
             # What was null before may be there now: an object's fields are fixed when it is subscribed to.
-            self._node.spawn(self._subscribe_again(self._connection))
+            self._node.spawn(self._grow(self._connection, again=True))
         self._say_state(state, message)
         if not self._halting or state in HALTED:
             # A shutdown is told in G-code's output at once and in webhooks up to an update later; in between a print
@@ -199,6 +206,6 @@ class Bridge:
         try:
             while self._unsaid:
                 self._node.append(*self._unsaid[0])
-                del self._unsaid[0]
+                self._unsaid.popleft()
         except sqlite3.Error as error:
             self._node.log.error("the journal cannot be written (%s): %d events wait", error, len(self._unsaid))

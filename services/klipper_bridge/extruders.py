@@ -6,19 +6,19 @@ same update as `toolhead.extruder`. A session lasts from Klipper's start, when a
 
 from typing import Any
 
-UNSEEN_DROP_MM = 200.0
-"""A position that fell by more than this while nobody was connected began anew: no retraction is that long."""
-
 
 class Extruders:
     def __init__(self, session: int) -> None:
         self.session = session
         self.active: str | None = None
         self.position: dict[str, float] = {}
+        self.previous: dict[str, Any] | None = None
 
     @property
     def value(self) -> dict[str, Any]:
-        return {"session": self.session, "active": self.active, "position": dict(self.position)}
+        """As in the topic printer.extruders: also where the session before ended, for who was not there to see."""
+        return {"session": self.session, "active": self.active, "position": dict(self.position),
+                "previous": self.previous}  # fmt: skip
 
     def see(self, toolhead: dict[str, Any]) -> None:
         """Takes over what an update says; a toolhead Klipper does not know yet (nulls) says nothing."""
@@ -28,15 +28,16 @@ class Extruders:
             self.position[name] = float(position[3])
 
     def restarted(self, toolhead: dict[str, Any]) -> bool:
-        """Whether this first sight after a lost connection can only be another session's."""
+        """Whether this first sight after a lost connection is another session's. Klipper closes connections when it
+        restarts and else hardly ever, so a position that fell meanwhile began anew and is no retraction."""
         name, position = toolhead.get("extruder"), toolhead.get("position")
         if name not in self.position or not isinstance(position, list) or len(position) < 4:
             return False
-        fell_mm = self.position[name] - position[3]
-        return bool(fell_mm > UNSEEN_DROP_MM or (position[3] == 0.0 and fell_mm > 0.0))
+        return bool(position[3] < self.position[name])
 
     def begin(self, session: int) -> None:
         """Klipper started: all positions are 0 and will be seen as they come."""
+        self.previous = {"session": self.session, "position": self.position} if self.position else None
         self.session = session
-        self.position.clear()
+        self.position = {}
         self.active = None

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from bus.errors import Fault, unavailable
+from bus.guard import dispatch_event
 
 log = logging.getLogger("moonbus.klipper_bridge")
 
@@ -57,11 +58,11 @@ class Connection:
             log.warning("Klipper sent what is no JSON (%s): %.100r", error, frame)
             return
         if "id" not in message:
-            notify(message)
+            dispatch_event(notify, message, log)
             return
         future, take = self._waiting.pop(message["id"], (None, None))
         if take is not None and "result" in message:
-            take(message["result"])
+            dispatch_event(take, message["result"], log)
         if future is not None and not future.done():
             future.set_result(message)
 

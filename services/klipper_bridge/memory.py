@@ -1,8 +1,13 @@
 """What the bridge remembers over its own restarts: the last job event, and which Klipper the session belongs to."""
 
+import logging
+import sqlite3
+
 from bus.database import transaction
 from bus.journal import Journal
 from services.klipper_bridge.jobs import Stats
+
+log = logging.getLogger("moonbus.klipper_bridge")
 
 SCHEMA = "CREATE TABLE IF NOT EXISTS klipper (session INTEGER NOT NULL, process_id INTEGER NOT NULL)"
 
@@ -23,11 +28,14 @@ class Memory:
         return None if entry is None else dict(entry.value["current"])
 
     def begin_session(self, process_id: int) -> int:
-        """Klipper started anew: the number of its session, written down before anybody hears of it."""
-        session = self.session + 1
+        """Klipper started anew: the number of its session, written down before anybody hears of it. A disk that refuses
+        costs what it is for: after a restart of the bridge, this session may be taken for another one."""
+        self.session, self.process_id = self.session + 1, process_id
         connection = self._journal.connection
-        with transaction(connection):
-            connection.execute("DELETE FROM klipper")
-            connection.execute("INSERT INTO klipper VALUES (?, ?)", (session, process_id))
-        self.session, self.process_id = session, process_id
-        return session
+        try:
+            with transaction(connection):
+                connection.execute("DELETE FROM klipper")
+                connection.execute("INSERT INTO klipper VALUES (?, ?)", (self.session, process_id))
+        except sqlite3.Error as error:
+            log.error("the session cannot be written down: %s", error)
+        return self.session

@@ -170,6 +170,7 @@ def test_a_restart_in_a_print_is_one_error_and_a_new_session() -> None:
         await eventually(lambda: scene.states[-3:] == ["disconnected", "startup", "ready"])
         await eventually(lambda: scene.extruders["session"] == session + 1)
         assert scene.extruders["position"] == {"extruder": 0.0}
+        assert scene.extruders["previous"]["session"] == session
         await eventually(lambda: scene.events == ["started", "error"])
         assert scene.jobs[-1]["message"] == "Klipper disconnected during the print"
         assert scene.mirror.covered({"print_stats": None})
@@ -239,6 +240,22 @@ def test_the_bridge_was_down_while_the_print_ended() -> None:
         await scene.klipper.run_script("CANCEL_PRINT")
         await scene.bridge_up()
         await eventually(lambda: scene.events == ["started", "cancelled"])
+        assert scene.extruders["session"] == session
+
+    run(scenario)
+
+
+def test_a_bridge_that_comes_back_to_a_printer_that_is_shut_down_keeps_the_session() -> None:
+    async def scenario(scene: Scene) -> None:
+        await scene.klipper.run_script("G28\nM83\nG1 E5")
+        await eventually(lambda: scene.extruders["position"].get("extruder") == 5.0)
+        session = scene.extruders["session"]
+        scene.klipper.shutdown("Lost communication with MCU 'mcu'")
+        await scene.until_state("shutdown")
+        await scene.bridge_down()
+        scene.extruders.clear()
+        await scene.bridge_up()
+        await eventually(lambda: scene.extruders.get("position") == {"extruder": 5.0})
         assert scene.extruders["session"] == session
 
     run(scenario)
