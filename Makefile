@@ -41,4 +41,4 @@ $(VENV)/installed-dev: pyproject.toml | $(BIN)/python
 	@touch $@ $(VENV)/installed $(VENV)/installed-test
 
 clean:
-	rm -rf $(VENV) run demo_data build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) run/* demo_data build ./*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
