@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run install test check chaos docs clean
+.PHONY: run install test check chaos benchmark docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/moonbus demo
@@ -20,6 +20,11 @@ check: $(VENV)/installed-dev
 
 chaos: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+benchmark: $(VENV)/installed
+	$(BIN)/python -m venv $(VENV)/moonraker
+	$(VENV)/moonraker/bin/python -m pip install --quiet --disable-pip-version-check 'moonraker==0.11.0'
+	PYTHONPATH=. $(BIN)/python benchmarks/compare.py --moonraker $(VENV)/moonraker/bin/python
 
 docs: $(VENV)/installed
 	$(BIN)/python -m bus docs

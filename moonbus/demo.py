@@ -76,7 +76,7 @@ async def _demo(port: int, conf: Path, data: Path) -> int:
     stopping = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    ports = {"gateway": _free_port(port), "spoolman": _free_port(0), "push": _free_port(0)}
+    ports = {"gateway": free_port(port), "spoolman": free_port(0), "push": free_port(0)}
     _write_files(data, ports)
     os.environ["MOONBUS_DATA"] = str(data)
     os.environ.pop("MOONBUS_CONFIG", None)
@@ -99,7 +99,7 @@ async def _demo(port: int, conf: Path, data: Path) -> int:
     return int(failed)
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
