@@ -76,9 +76,8 @@ class Link:
         """The owner's reply. Raises Fault 503 (away), 504 (too late) or what the owner answered."""
         now = boot_time_s()
         await self._first_connection(now)
-        request = Request(
-            next(self._ids), method, self.caller, None if deadline_s is None else now + deadline_s, params
-        )
+        deadline_at = None if deadline_s is None else now + deadline_s
+        request = Request(next(self._ids), method, self.caller, deadline_at, params, begin_by=now + QUICK_S)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = future
         try:

@@ -105,15 +105,24 @@ class Config:
 
 
 def data_path() -> Path:
-    return Path(os.environ.get("MOONBUS_DATA") or "~/printer_data").expanduser().absolute()
+    """$MOONBUS_DATA, else ~/printer_data. Raises FileNotFoundError where `~` stands for nothing."""
+    return _expanded("MOONBUS_DATA", os.environ.get("MOONBUS_DATA") or "~/printer_data")
 
 
 def config_path(data: Path) -> Path:
-    """$MOONBUS_CONFIG, else config/moonbus.conf of the data path, else moonraker.conf beside it."""
+    """$MOONBUS_CONFIG, else config/moonbus.conf of the data path, else moonraker.conf beside it. Raises
+    FileNotFoundError where `~` stands for nothing."""
     if given := os.environ.get("MOONBUS_CONFIG"):
-        return Path(given).expanduser().absolute()
+        return _expanded("MOONBUS_CONFIG", given)
     own = data / "config" / "moonbus.conf"
     return own if own.exists() else own.with_name("moonraker.conf")
+
+
+def _expanded(variable: str, text: str) -> Path:
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError:
+        raise FileNotFoundError(f"no home directory is known for {text}: set {variable} to a whole path") from None
 
 
 def read_config(path: Path) -> Config:

@@ -23,7 +23,8 @@ Handler = Callable[..., Awaitable[Any]]
 """`async def handler(**params)`: the declared parameters by name, all of them, checked. Returns JSON."""
 
 MOST_AT_ONCE = 512
-"""Requests under way in one service; the next one is told to come back, before memory runs out."""
+"""Requests of one method under way; the next one is told to come back, before memory runs out. Each method has its own
+count: an emergency stop does not wait for scripts that wait for a heater."""
 
 caused: contextvars.ContextVar[list[tuple[str, int, int]] | None] = contextvars.ContextVar("caused", default=None)
 """The publications made while answering the current request: a client that waits for them reads its own writes."""
@@ -36,7 +37,7 @@ class Dispatch:
         self.owner = owner
         self.answered: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
-        self.under_way = 0
+        self.running: Counter[str] = Counter()
         self._built_in = built_in
         self._handlers: Mapping[str, Handler] = {}
         self._trace = trace
@@ -51,11 +52,15 @@ class Dispatch:
             raise ValueError(f"{self.owner}: rows and handlers differ: {sorted(rows ^ set(handlers))}")
         self._handlers = handlers
 
+    @property
+    def under_way(self) -> int:
+        return self.running.total()
+
     async def answer(self, request: Request) -> Reply:
         """Never raises, except for cancellation."""
         started = boot_time_s()
         token = caused.set([])
-        self.under_way += 1
+        self.running[request.method] += 1
         try:
             result = await self._run(request, started)
             reply = Reply(request.id, 0, orjson.dumps(result), tuple(caused.get() or ()))
@@ -66,15 +71,15 @@ class Dispatch:
             text = f"{self.owner} failed to answer {request.method}: see its log"
             reply = Reply(request.id, 500, orjson.dumps(text))
         finally:
-            self.under_way -= 1
+            self.running[request.method] -= 1
             caused.reset(token)
         self._count(request, reply, boot_time_s() - started)
         return reply
 
     async def _run(self, request: Request, now: float) -> Any:
-        if self.under_way > MOST_AT_ONCE:
-            raise unavailable(f"{self.owner} is busy: {MOST_AT_ONCE} requests are under way")
-        if request.deadline_at is not None and now >= request.deadline_at:
+        if self.running[request.method] > MOST_AT_ONCE:
+            raise unavailable(f"{self.owner} is busy: {MOST_AT_ONCE} requests of {request.method} are under way")
+        if any(at is not None and now >= at for at in (request.deadline_at, request.begin_by)):
             raise too_late(f"{request.method} reached {self.owner} after its deadline")
         work = self._find(request)
         try:

@@ -1,7 +1,7 @@
 """What travels: the frames of a publication, a request and a reply. JSON only; bodies stay bytes until somebody reads them.
 
     publication  topic + NUL | {epoch, number, at, full} | body      NUL: subscriptions are prefixes, so a name must end
-    request      {id, method, caller, deadline}          | params
+    request      {id, method, caller, deadline, begin_by} | params
     reply        {id, ok, code, caused}                  | result or message
 
 `epoch` is the boot-time clock of the publisher's start in ns: it grows over restarts, whatever the wall clock does.
@@ -62,16 +62,19 @@ def read_message(frames: list[bytes]) -> Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`deadline_at` is a boot-time in seconds, None for a call that may take for ever."""
+    """`deadline_at` is a boot-time in seconds, None for a call that may take for ever. One that reaches its owner after
+    `begin_by`, because that hung, is not carried out all the same."""
 
     id: int
     method: str
     caller: str
     deadline_at: float | None
     params: dict[str, Any]
+    begin_by: float | None = None
 
     def frames(self) -> list[bytes]:
-        header = {"id": self.id, "method": self.method, "caller": self.caller, "deadline": self.deadline_at}
+        header = {"id": self.id, "method": self.method, "caller": self.caller, "deadline": self.deadline_at,
+                  "begin_by": self.begin_by}  # fmt: skip
         return [orjson.dumps(header), orjson.dumps(self.params)]
 
 
@@ -82,7 +85,7 @@ def read_request(frames: list[bytes]) -> Request:
         head, params = orjson.loads(header), orjson.loads(body)
         if not isinstance(params, dict):
             raise ValueError("params is not an object")
-        return Request(head["id"], head["method"], head["caller"], head["deadline"], params)
+        return Request(head["id"], head["method"], head["caller"], head["deadline"], params, head["begin_by"])
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"not a request: {error}") from error
 

@@ -49,6 +49,8 @@ class Inbox:
         """Topics, of those ever listened to, of which a heartbeat says more was sent than arrived."""
         late = [topic for topic, number in numbers.items() if self.last.get(topic, (0, 0)) < (epoch, number)]
         self._incomplete.update(topic for topic in late if TOPICS[topic].kind is Kind.MIRROR)
+        # A journal is read on from its cursor; the hint itself is not sent again, so it is not missed twice.
+        self.last.update({topic: (epoch, numbers[topic]) for topic in late if TOPICS[topic].kind is Kind.JOURNAL})
         return late
 
     def _completes(self, message: Message, last: Number) -> bool:

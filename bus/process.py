@@ -23,6 +23,7 @@ from bus.services import HANG_S
 
 Start = Callable[[Node], Awaitable[None]]
 
+LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PR_SET_PDEATHSIG = 1
 TICK_S = 0.5
 NAME_IS_TAKEN = 3
@@ -34,10 +35,10 @@ log = logging.getLogger("moonbus")
 def main(starts: Mapping[str, Start]) -> None:
     """Runs these services until SIGTERM or SIGINT."""
     names = " ".join(starts)
-    logging.basicConfig(
-        stream=sys.stderr, level=os.environ.get("MOONBUS_LOG", "INFO").upper(),
-        format=f"%(asctime)s %(levelname)s {names}: %(message)s",
-    )  # fmt: skip
+    level = os.environ.get("MOONBUS_LOG", "INFO").upper()
+    if level not in LOG_LEVELS:
+        sys.exit(f"MOONBUS_LOG: expected one of {', '.join(LOG_LEVELS)}, got {level!r}")
+    logging.basicConfig(stream=sys.stderr, level=level, format=f"%(asctime)s %(levelname)s {names}: %(message)s")
     _die_with_parent()
     try:
         asyncio.run(_run(starts))

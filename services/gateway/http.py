@@ -56,6 +56,7 @@ class Http:
         self._public = public | {route.path for route in table if route.method.public}
         self.application = web.Application(middlewares=[_errors, self._door], client_max_size=MOST_BODY_BYTES)
         self.application.on_response_prepare.append(self._allow_origin)
+        self.application.on_response_prepare.append(_as_json)
         for route in table:
             self.add(route.verb, route.path, raw[route.method.name] if route.method.raw else self._handler(route))
 
@@ -143,3 +144,12 @@ async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
         return failure(error.status, error.text or error.reason)
     except web.RequestPayloadError:
         return failure(400, "The body could not be read: it is broken off, or not encoded as its headers say")
+
+
+async def _as_json(request: web.Request, response: web.StreamResponse) -> None:
+    """What aiohttp answers to an exception nobody foresaw, which it has logged, is text of its own."""
+    if response.status == 500 and isinstance(response, web.Response) and response.content_type != "application/json":
+        message = f"The gateway failed to answer {request.path[:200]}: see its log"
+        response.body = orjson.dumps({"error": {"code": 500, "message": message}})
+        response.headers["Content-Length"] = str(len(response.body))
+        response.headers["Content-Type"] = JSON["Content-Type"]

@@ -1,15 +1,14 @@
-"""The `[server]` section. An option that cannot be used has its default, and a warning. Pure."""
+"""The `[server]` section. An option that cannot be used has its default, and a warning."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bus.config import Config, ConfigError, Section
+from bus.klippy_address import klippy_address
 
 DEFAULT_PORT = 7125
-DEFAULT_KLIPPY_ADDRESS = "/tmp/klippy_uds"
 DEFAULT_MOST_WEBSOCKETS = 50
 DEFAULT_MOST_UPLOAD_MIB = 1024
 
@@ -29,8 +28,9 @@ class Settings:
 
 
 def read_settings(config: Config, data: Path, environ: Mapping[str, str]) -> Settings:
-    """`data` is the data path, which `klippy_uds_address` may name as `{data_path}`."""
+    """`data` is the data path."""
     section = config.section("server")
+    address, _ = klippy_address(config, data)  # the bridge warns of it
     warnings: list[str] = []
 
     def value(read: Callable[[], Any], default: Any) -> Any:
@@ -41,7 +41,6 @@ def read_settings(config: Config, data: Path, environ: Mapping[str, str]) -> Set
             return default
 
     host = value(lambda: section.string("host", "0.0.0.0"), "0.0.0.0").strip()
-    address = value(lambda: section.string("klippy_uds_address", DEFAULT_KLIPPY_ADDRESS), DEFAULT_KLIPPY_ADDRESS)
     prefix = value(lambda: section.string("route_prefix", ""), "").strip("/ ")
     return Settings(
         host=None if host.lower() in ("all", "") else host,
@@ -55,7 +54,7 @@ def read_settings(config: Config, data: Path, environ: Mapping[str, str]) -> Set
         * value(
             lambda: section.integer("max_upload_size", DEFAULT_MOST_UPLOAD_MIB, minimum=1), DEFAULT_MOST_UPLOAD_MIB
         ),
-        klippy_address=Path(re.sub(r"\{\s*data_path\s*\}", lambda _: str(data), address)).expanduser(),
+        klippy_address=address,
         debug=value(lambda: section.boolean("enable_debug", False), False) or environ.get("MOONBUS_DEBUG") == "1",
         warnings=tuple(warnings),
     )

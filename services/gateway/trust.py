@@ -59,13 +59,11 @@ class TrustedClients:
 
     def trust_request(self, peer: str, headers: Mapping[str, str]) -> bool:
         """Every address a reverse proxy reports has to be trusted, besides the peer's own: what an outsider writes into
-        the header himself only adds to them. A proxy on this host need not be listed."""
-        address = parse_address(peer)
+        the header himself only adds to them. A proxy on this host has to be listed too: what else comes from there, a
+        tunnel say, passes on whatever header an outsider sends."""
         reported = [part for name, value in headers.items() if name.lower() in PROXY_HEADERS
                     for part in value.split(",") if part.strip()]  # fmt: skip
-        if not (self.trust(address) or (reported and address is not None and address.is_loopback)):
-            return False
-        return all(self.trust(parse_address(part)) for part in reported)
+        return all(self.trust(parse_address(address)) for address in (peer, *reported))
 
 
 def _explain(entry: str) -> str:

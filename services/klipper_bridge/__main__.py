@@ -1,51 +1,61 @@
 """The process: configuration in, the bridge and its handlers on the bus."""
 
+import asyncio
+import contextlib
+import os
+import sqlite3
 from pathlib import Path
 
-from bus.config import ConfigError
 from bus.journal import Journal
+from bus.klippy_address import klippy_address
 from bus.node import Node
 from bus.process import main
-from bus.secrets import Secrets
 from bus.services import SERVICES
-from services.klipper_bridge.bridge import Bridge
+from services.klipper_bridge.bridge import DISK_RETRY_S, Bridge
 from services.klipper_bridge.memory import Memory
 from services.klipper_bridge.requests import Requests
 
-DEFAULT_ADDRESS = "/tmp/klippy_uds"
+BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 COMPONENTS = ["klippy_connection", "klippy_apis"]
 
 
 async def start(node: Node) -> None:
-    path, warnings = klippy_address(node)
+    path, warnings = klippy_address(node.config, node.data)
+    boot_id = BOOT_ID.read_text().strip()
+    try:
+        memory = Memory(open_journal(node), boot_id)
+    except (OSError, sqlite3.Error) as error:
+        # A full disk must not take the printer's controls away. Events wait in memory, and what would be remembered
+        # there only is what a bridge with a lost database does not know either.
+        warnings.append(f"the journal cannot be opened ({error}): no job event is told until it can")
+        volatile = Journal(Path(":memory:"))
+        node.stack.callback(volatile.connection.close)
+        memory = Memory(volatile, boot_id)
+        node.spawn(keep_opening(node))
     for warning in warnings:
         node.log.warning("%s", warning)
     node.publish("klipper_bridge.component", {"components": COMPONENTS, "failed": [], "warnings": warnings})
-    node.journal = Journal(node.data / "moonbus" / "klipper_bridge.sqlite")
-    node.stack.callback(node.journal.connection.close)
-    bridge = Bridge(node, path, Memory(node.journal))
+    bridge = Bridge(node, path, memory)
     node.mirror("printer.objects", bridge.full_copy)
-    node.serve(Requests(bridge.ask).handlers())
+    node.serve(Requests(bridge.ask, lambda path: os.path.isfile(node.data / "gcodes" / path)).handlers())
     for service in SERVICES:
         node.subscribe(f"{service}.wants", bridge.hear_wants)
     node.spawn(bridge.run())
+    node.spawn(bridge.say_again())
 
 
-def klippy_address(node: Node) -> tuple[Path, list[str]]:
-    """Where Klipper's API socket is, and what is wrong with what the configuration says of it."""
-    section = node.config.section("server")
-    text = str(section.string("klippy_uds_address", DEFAULT_ADDRESS))
-    if "{" not in text:
-        return Path(text).expanduser(), []
-    # Jinja2 is imported only by those who use templates.
-    from bus.templates import TemplateError, render
+def open_journal(node: Node) -> Journal:
+    """Raises OSError or sqlite3.Error where the disk refuses."""
+    node.journal = Journal(node.data / "moonbus" / "klipper_bridge.sqlite")
+    node.stack.callback(node.journal.connection.close)
+    return node.journal
 
-    try:
-        shown = render(text, Secrets(node.data).values, {"data_path": str(node.data)})
-    except TemplateError as error:
-        wrong: ConfigError = section.error("klippy_uds_address", f"{error}; {DEFAULT_ADDRESS} is used")
-        return Path(DEFAULT_ADDRESS), [str(wrong)]
-    return Path(shown.strip()).expanduser(), []
+
+async def keep_opening(node: Node) -> None:
+    while node.journal is None:
+        await asyncio.sleep(DISK_RETRY_S)
+        with contextlib.suppress(OSError, sqlite3.Error):
+            open_journal(node)
 
 
 if __name__ == "__main__":

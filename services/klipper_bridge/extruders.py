@@ -6,6 +6,9 @@ same update as `toolhead.extruder`. A session lasts from Klipper's start, when a
 
 from typing import Any
 
+UNSEEN_DROP_MM = 200.0
+"""A position that fell by more than this over a lost connection began anew: no retraction is that long."""
+
 
 class Extruders:
     def __init__(self, session: int) -> None:
@@ -22,18 +25,19 @@ class Extruders:
 
     def see(self, toolhead: dict[str, Any]) -> None:
         """Takes over what an update says; a toolhead Klipper does not know yet (nulls) says nothing."""
-        name, position = toolhead.get("extruder"), toolhead.get("position")
-        if name and isinstance(position, list) and len(position) > 3:
+        name, mm = _extruded(toolhead)
+        if name is not None:
             self.active = name
-            self.position[name] = float(position[3])
+            self.position[name] = mm
 
     def restarted(self, toolhead: dict[str, Any]) -> bool:
-        """Whether this first sight after a lost connection is another session's. Klipper closes connections when it
-        restarts and else hardly ever, so a position that fell meanwhile began anew and is no retraction."""
-        name, position = toolhead.get("extruder"), toolhead.get("position")
-        if name not in self.position or not isinstance(position, list) or len(position) < 4:
+        """Whether this first sight after a lost connection can only be another session's. A shorter fall may be a
+        retraction: a session that began too often would count all that was extruded once more."""
+        name, mm = _extruded(toolhead)
+        if name not in self.position:
             return False
-        return bool(position[3] < self.position[name])
+        fell_mm = self.position[name] - mm
+        return fell_mm > UNSEEN_DROP_MM or (mm == 0.0 and fell_mm > 0.0)
 
     def begin(self, session: int) -> None:
         """Klipper started: all positions are 0 and will be seen as they come."""
@@ -41,3 +45,16 @@ class Extruders:
         self.session = session
         self.position = {}
         self.active = None
+
+
+def untouched(toolhead: dict[str, Any]) -> bool:
+    """Whether the active extruder has not moved yet: so after each start of Klipper's."""
+    return _extruded(toolhead)[1] == 0.0
+
+
+def _extruded(toolhead: dict[str, Any]) -> tuple[str | None, float]:
+    """The active extruder and its position in mm; None while Klipper does not know."""
+    name, position = toolhead.get("extruder"), toolhead.get("position")
+    if not name or not isinstance(position, list) or len(position) < 4:
+        return None, 0.0
+    return str(name), float(position[3])

@@ -6,6 +6,7 @@ waits for anybody. Answers overtake each other: a script is answered when it was
 
 import asyncio
 import itertools
+import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -53,9 +54,9 @@ class Connection:
 
     def _deliver(self, frame: bytes, notify: Callable[[dict[str, Any]], None]) -> None:
         try:
-            message = orjson.loads(frame)
-        except orjson.JSONDecodeError as error:
-            log.warning("Klipper sent what is no JSON (%s): %.100r", error, frame)
+            message = _read(frame)
+        except ValueError as error:
+            log.warning("Klipper sent what is no JSON object (%s): %.100r", error, frame)
             return
         if "id" not in message:
             dispatch_event(notify, message, log)
@@ -90,6 +91,19 @@ class Connection:
 async def connect(path: Path) -> Connection:
     """Raises OSError while nobody listens there."""
     return Connection(*await asyncio.open_unix_connection(path))
+
+
+def _read(frame: bytes) -> dict[str, Any]:
+    """Raises ValueError. A NaN, an Infinity or text that is no Unicode, as Python's own encoder lets pass, costs that
+    value only: it becomes null or a question mark."""
+    try:
+        message = orjson.loads(frame)
+    except orjson.JSONDecodeError:
+        lenient = json.loads(frame.decode(errors="replace"), parse_constant=lambda _: None)
+        message = orjson.loads(json.dumps(lenient, ensure_ascii=False).encode(errors="replace"))
+    if not isinstance(message, dict):
+        raise ValueError("expected an object")
+    return message
 
 
 def _words(error: Any) -> str:

@@ -10,8 +10,10 @@ OWN: Wanted = {
     "print_stats": None,
     "virtual_sdcard": None,
     "toolhead": ["position", "extruder"],
+    "pause_resume": None,
+    "idle_timeout": None,
 }
-"""What the bridge itself decides by."""
+"""What the bridge decides by, and what every client asks for: the mirror answers at once, Klipper at its next update."""
 
 
 class Objects:

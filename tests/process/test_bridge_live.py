@@ -166,8 +166,9 @@ def test_a_restart_in_a_print_is_one_error_and_a_new_session() -> None:
         await scene.call("printer.print.start", filename="a.gcode")
         await eventually(lambda: scene.extruders["position"].get("extruder", 0) > 3)
         session = scene.extruders["session"]
+        scene.states.clear()
         assert await scene.call("printer.restart") == "ok"
-        await eventually(lambda: scene.states[-3:] == ["disconnected", "startup", "ready"])
+        await eventually(lambda: "disconnected" in scene.states and scene.states[-1] == "ready")
         await eventually(lambda: scene.extruders["session"] == session + 1)
         assert scene.extruders["position"] == {"extruder": 0.0}
         assert scene.extruders["previous"]["session"] == session

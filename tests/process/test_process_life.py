@@ -120,6 +120,16 @@ def test_a_run_directory_that_is_too_deep_is_explained(folder: Path) -> None:
     assert "too deep for Unix sockets: set MOONBUS_RUN to a shorter path" in log_of(folder)
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "told"),
+    [("MOONBUS_LOG", "loud", "expected one of DEBUG, INFO"), ("MOONBUS_DATA", "~nobody-of-this-name/d", "whole path")],
+)
+def test_an_environment_that_cannot_be_used_is_explained(folder: Path, variable: str, value: str, told: str) -> None:
+    process = launch(folder, "notifier", **{variable: value})
+    assert process.wait(10) == 1
+    assert variable in log_of(folder) and told in log_of(folder) and "Traceback" not in log_of(folder)
+
+
 def test_services_in_one_process_are_chosen_by_name(folder: Path) -> None:
     refused = subprocess.run(
         [sys.executable, "-m", "services", "nosuch"], capture_output=True, text=True, cwd=CHECKOUT, check=False

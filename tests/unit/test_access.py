@@ -137,9 +137,12 @@ def test_behind_a_proxy_every_address_counts(make: Make, peer: str, forwarded: l
     assert make(HOME).admit(peer, headers, {}) == (TRUSTED_USER if trusted else None)
 
 
-def test_a_proxy_on_this_host_need_not_be_listed(make: Make) -> None:
+def test_a_proxy_on_this_host_has_to_be_listed_too(make: Make) -> None:
+    """Whoever left 127.0.0.1 out did so because of what comes from there, a tunnel that passes every header on."""
     access = make("[authorization]\ntrusted_clients: 192.168.1.0/24\n")
     assert admit(access, "127.0.0.1") is None
+    assert admit(access, "127.0.0.1", {"X-Real-IP": "192.168.1.9"}) is None
+    access = make("[authorization]\ntrusted_clients:\n    192.168.1.0/24\n    127.0.0.1\n")
     assert admit(access, "127.0.0.1", {"X-Real-IP": "192.168.1.9"}) == TRUSTED_USER
     assert admit(access, "127.0.0.1", {"X-Real-IP": "8.8.8.8"}) is None
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.klipper_bridge.extruders import Extruders
+from services.klipper_bridge.extruders import Extruders, untouched
 
 
 def toolhead(name: str, e_mm: float) -> dict[str, object]:
@@ -31,14 +31,21 @@ def test_nulls_of_a_klipper_without_configuration_say_nothing() -> None:
     assert not extruders.restarted({})
 
 
-def test_a_fall_nobody_saw_is_a_restart() -> None:
+def test_a_long_fall_nobody_saw_is_a_restart_and_a_retraction_is_not() -> None:
     extruders = Extruders(1)
     extruders.see(toolhead("extruder", 500.0))
     assert extruders.restarted(toolhead("extruder", 0.0))
-    assert extruders.restarted(toolhead("extruder", 410.0))
+    assert extruders.restarted(toolhead("extruder", 120.0))
+    assert not extruders.restarted(toolhead("extruder", 410.0))
     assert not extruders.restarted(toolhead("extruder", 500.0))
     assert not extruders.restarted(toolhead("extruder", 510.0))
     assert not extruders.restarted(toolhead("extruder1", 0.0))
+
+
+def test_nothing_is_extruded_at_the_start() -> None:
+    assert untouched({}) and untouched(toolhead("extruder", 0.0))
+    assert untouched({"extruder": None, "position": None})
+    assert not untouched(toolhead("extruder", -2.0)) and not untouched(toolhead("extruder1", 3.0))
 
 
 def test_a_new_session_knows_no_position_and_where_the_last_one_ended() -> None:

@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from bus.dispatch import MOST_AT_ONCE
 from bus.errors import Fault
 from services.klipper_bridge.klippy import CUT_OFF
 from services.klipper_bridge.remote import checked_call
-from services.klipper_bridge.requests import Requests
+from services.klipper_bridge.requests import MOST_WAITING, Requests
+
+FILES = {"gcodes/twice.gcode", "twice.gcode"}
 
 
 def ask(method: str, fault: Fault | None = None, **params: Any) -> tuple[Any, list[tuple[str, dict[str, Any]]]]:
@@ -20,7 +23,8 @@ def ask(method: str, fault: Fault | None = None, **params: Any) -> tuple[Any, li
             raise fault
         return {"said": name}
 
-    return asyncio.run(_result(Requests(klipper).handlers()[method](**params))), sent
+    requests = Requests(klipper, FILES.__contains__)
+    return asyncio.run(_result(requests.handlers()[method](**params))), sent
 
 
 async def _result(work: Any) -> Any:
@@ -33,6 +37,9 @@ async def _result(work: Any) -> Any:
         ("a.gcode", 'SDCARD_PRINT_FILE FILENAME="a.gcode"'),
         ("sub/Würfel 20%.gcode", 'SDCARD_PRINT_FILE FILENAME="sub/Würfel 20%.gcode"'),
         ("/gcodes/a.gcode", 'SDCARD_PRINT_FILE FILENAME="a.gcode"'),
+        ("gcodes/a.gcode", 'SDCARD_PRINT_FILE FILENAME="a.gcode"'),
+        ("gcodes/twice.gcode", 'SDCARD_PRINT_FILE FILENAME="gcodes/twice.gcode"'),
+        ("twice.gcode", 'SDCARD_PRINT_FILE FILENAME="twice.gcode"'),
         ('n"o\\te#.gcode', 'SDCARD_PRINT_FILE FILENAME="n\\"o\\\\te#.gcode"'),
     ],
 )
@@ -68,6 +75,36 @@ def test_the_end_of_the_connection_is_a_restarts_success_and_nothing_elses() -> 
     for method, fault in (("printer.restart", Fault(400, "no")), ("printer.print.pause", Fault(503, CUT_OFF))):
         with pytest.raises(Fault, match=fault.message):
             ask(method, fault)
+
+
+def test_an_emergency_stop_finds_room_however_many_commands_wait() -> None:
+    sent: list[str] = []
+
+    async def scenario() -> None:
+        hot = asyncio.Event()
+
+        async def klipper(name: str, arguments: dict[str, Any]) -> Any:
+            sent.append(name)
+            if name in ("gcode/script", "pause_resume/pause"):
+                await hot.wait()
+            return {}
+
+        handlers = Requests(klipper, FILES.__contains__).handlers()
+        waiting = [asyncio.ensure_future(handlers["printer.gcode.script"](script="G28")) for _ in range(MOST_WAITING)]
+        await asyncio.sleep(0)
+        for method, params in (("printer.gcode.script", {"script": "G1 X1"}), ("printer.print.pause", {})):
+            with pytest.raises(Fault, match="busy") as refused:
+                await handlers[method](**params)
+            assert refused.value.code == 503
+        assert len(sent) == MOST_WAITING < MOST_AT_ONCE
+        assert await handlers["printer.gcode.script"](script="M112") == "ok"
+        assert await handlers["printer.emergency_stop"]() == "ok"
+        assert sent[MOST_WAITING:] == ["emergency_stop", "emergency_stop"]
+        hot.set()
+        assert set(await asyncio.gather(*waiting)) == {"ok"}
+        assert await handlers["printer.print.pause"]() == "ok"
+
+    asyncio.run(scenario())
 
 
 def test_results_are_klippers_own() -> None:

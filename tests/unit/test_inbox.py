@@ -58,6 +58,14 @@ def test_a_heartbeat_tells_what_did_not_arrive() -> None:
     assert inbox.receive(message("printer.objects", 1, 5, full=True)) is Verdict.NEW
 
 
+def test_a_lost_hint_of_a_journal_is_told_once() -> None:
+    inbox = Inbox()
+    assert inbox.behind(1, {"printer.jobs": 5}) == ["printer.jobs"]
+    assert inbox.behind(1, {"printer.jobs": 5}) == []
+    assert inbox.receive(message("printer.jobs", 1, 6)) is Verdict.NEW
+    assert inbox.behind(1, {"printer.jobs": 7}) == ["printer.jobs"]
+
+
 ACTIONS = st.lists(
     st.tuples(st.sampled_from(["change", "change", "lose", "subscriber", "restart"]), st.integers(0, 3)), max_size=60
 )

@@ -1,5 +1,7 @@
 """The journal's file: order, cursors, a lost file, a damaged file."""
 
+import re
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -60,3 +62,26 @@ def test_a_transaction_is_all_or_nothing(tmp_path: Path) -> None:
         journal.connection.execute("INSERT INTO journal (topic, at, body) VALUES ('printer.jobs', 0, '{}')")
         raise RuntimeError
     assert numbers(journal, Cursor()) == []
+
+
+def test_a_file_whose_pages_are_damaged_is_set_aside_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    journal = Journal(path)
+    for _ in range(20):
+        journal.append("printer.jobs", {"x": "y" * 1000}, at=0.0)
+    journal.connection.close()
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    again = Journal(path)
+    assert again.last("printer.jobs") is None
+    again.append("printer.jobs", {}, at=0.0)
+    assert numbers(again, Cursor()) == [1]
+    assert path.with_suffix(".sqlite.damaged").exists()
+
+
+def test_a_disk_that_refuses_is_told_with_the_path(tmp_path: Path) -> None:
+    path = tmp_path / "a.sqlite"
+    path.mkdir()
+    with pytest.raises(sqlite3.OperationalError, match=re.escape(str(path))):
+        Journal(path)

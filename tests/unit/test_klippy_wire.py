@@ -1,0 +1,51 @@
+"""The wire to Klipper: what is odd on it costs that message, never the connection."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from services.klipper_bridge.klippy import Connection
+
+FINE = b'{"method":"gcode","params":{"response":"ok"}}\x03'
+
+
+def hear(sent: bytes, notify: Callable[[Any], None], take: Callable[[Any], None] | None = None) -> Any:
+    """A connection that asks for `info`, is sent this and is closed; what it was answered."""
+
+    async def main() -> Any:
+        ours, klippers = socket.socketpair()
+        with klippers:
+            reader, writer = await asyncio.open_connection(sock=ours)
+            connection = Connection(reader, writer)
+            asking = asyncio.create_task(connection.request("info", take=take))
+            await asyncio.sleep(0)
+            klippers.sendall(sent + b'{"id":1,"result":{"state":"ready"}}\x03')
+            klippers.shutdown(socket.SHUT_WR)
+            await connection.read(notify)
+            connection.close()
+            await writer.wait_closed()
+            return await asking
+
+    return asyncio.run(main())
+
+
+def test_what_is_no_json_object_is_left_out() -> None:
+    heard: list[Any] = []
+    odd = (b"5", b"null", b'"id"', b"[1]", b"{broken", b"\xff", b"", b'{"id":9}')
+    assert hear(b"\x03".join(odd) + b"\x03" + FINE, heard.append) == {"state": "ready"}
+    assert heard == [{"method": "gcode", "params": {"response": "ok"}}]
+
+
+def test_numbers_that_json_does_not_know_are_null() -> None:
+    """Python's own encoder writes NaN and Infinity; a sensor's NaN must not cost the rest of the update."""
+    heard: list[Any] = []
+    hear(b'{"method":"status","params":{"status":{"t":{"temperature":NaN,"a":-Infinity,"b":1.5}}}}\x03', heard.append)
+    assert heard[0]["params"]["status"]["t"] == {"temperature": None, "a": None, "b": 1.5}
+
+
+def test_a_handler_that_fails_does_not_end_the_connection() -> None:
+    def fail(_: object) -> None:
+        raise ValueError("what a bug raises")
+
+    assert hear(FINE, fail, fail) == {"state": "ready"}
