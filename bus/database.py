@@ -23,7 +23,7 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
         raise sqlite3.OperationalError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
         aside = path.with_suffix(f"{path.suffix}.damaged")
-        reason = str(error).splitlines()[-1]
+        reason = " ".join(str(error).split())
         log.error("%s is damaged (%s): set aside as %s, starting a new one", path, reason, aside.name)
         path.replace(aside)
         return _open(path, schema)

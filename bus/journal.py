@@ -14,7 +14,7 @@ import orjson
 from bus.database import open_database, transaction
 
 KEPT = 2000
-"""Entries kept for consumers that were away; a print has about ten."""
+"""Entries of a topic kept for consumers that were away; a print has about ten."""
 
 BATCH = 100
 
@@ -61,7 +61,12 @@ class Journal:
                 "INSERT INTO journal (topic, at, body) VALUES (?, ?, ?)", (topic, at, orjson.dumps(value))
             )
             number = int(done.lastrowid or 0)
-            self.connection.execute("DELETE FROM journal WHERE number <= ?", (number - KEPT,))
+            # Per topic: a macro that notifies in a loop must not wash the last job event out.
+            self.connection.execute(
+                "DELETE FROM journal WHERE topic = ?1 AND number <= "
+                "(SELECT number FROM journal WHERE topic = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
+                (topic, KEPT),
+            )
         return Entry(topic, Cursor(self.id, number), at, value)
 
     def read(self, topic: str, after: Cursor, limit: int = BATCH) -> list[Entry]:

@@ -25,8 +25,9 @@ def configuration() -> Path:
         raise FileNotFoundError(f"{source} is missing: install moonbus again")
     link = instance_dir(data_path()) / "supervisord.conf"
     link.parent.mkdir(parents=True, exist_ok=True)
-    if not link.is_symlink() or link.readlink() != source:
-        link.unlink(missing_ok=True)
+    if link.is_symlink() and link.readlink() != source:
+        link.unlink()
+    if not link.exists():  # a file of one's own stays
         link.symlink_to(source)
     return link
 

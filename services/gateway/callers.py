@@ -12,7 +12,7 @@ from services.gateway.subscriptions import Subscriptions
 
 COVERED_WITHIN_S = 5.0
 KINDS = ("web", "mobile", "desktop", "display", "bot", "agent", "other")
-UNAUTHORIZED = Fault(401, "Unauthorized")
+UNAUTHORIZED = "Unauthorized"
 
 
 class Callers:
@@ -43,7 +43,7 @@ class Callers:
         if connection.user is None and key:
             connection.user = self._access.admit_key(key)
         if connection.user is None:
-            raise UNAUTHORIZED
+            raise Fault(401, UNAUTHORIZED)
         connection.client_name = params["client_name"][:80]
         return {"connection_id": connection.number}
 
@@ -55,7 +55,7 @@ class Callers:
 
     async def _user(self, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:
         if caller.user is None:
-            raise UNAUTHORIZED
+            raise Fault(401, UNAUTHORIZED)
         return self._access.current_user(caller.user)
 
     async def _subscribe(self, caller: Caller, params: dict[str, Any]) -> dict[str, Any]:

@@ -64,4 +64,4 @@ def _rendered(part: str, job: Mapping[str, Any], secrets: Mapping[str, Any]) -> 
     try:
         return render(job[part], secrets, job["context"]).strip()
     except RENDER_ERRORS as error:
-        raise CannotCompose(f"the template of {part} failed: {error}") from None
+        raise CannotCompose(f"the template of {part} failed: {str(error) or type(error).__name__}") from None

@@ -7,7 +7,7 @@ from typing import Any
 
 from bus.api import METHODS
 from bus.config import ConfigError
-from bus.errors import not_found, unavailable
+from bus.errors import Fault, not_found, unavailable
 from bus.node import Node
 from bus.process import main
 from services.spoolman_sync import proxy
@@ -96,11 +96,11 @@ def run(node: Node, store: Store, settings: Settings, pace: Pace) -> None:
     node.stack.push_async_callback(end)
 
 
-def serve_none(node: Node, fault: Exception) -> None:
+def serve_none(node: Node, fault: Fault) -> None:
     """All rows answer this."""
 
     async def refuse(**_: Any) -> Any:
-        raise fault
+        raise Fault(fault.code, fault.message)  # a new one: raised again, an exception keeps all its former frames
 
     node.serve({name: refuse for name, row in METHODS.items() if row.owner == node.name})
 

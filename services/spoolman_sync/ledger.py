@@ -21,8 +21,9 @@ LEAST_MM = 0.001
 
 RESTART_DROP_MM = 200.0
 """A drop by more than this below the position seen last, over a time in which nobody watched, was a restart of Klipper's
-that the bridge did not see either (both were down). A print's retractions are far shorter. While somebody watches, a long
-drop is an unloading and the session says what is a restart, so the rule does not apply."""
+that the bridge did not see either (both were down). A print's retractions are far shorter. A
+position of exactly 0 was one too. While somebody watches, a long drop is an unloading and the session says what is a
+restart, so the rule does not apply."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ def _count(ledger: Ledger, seen: Extruders, after_gap: bool) -> Ledger:
 
 def _move(mark: Mark, mm: float, after_gap: bool) -> tuple[Mark, float]:
     """The mark at the new position, and the growth."""
-    if after_gap and mark.last_mm - mm > RESTART_DROP_MM:
+    if after_gap and (mark.last_mm - mm > RESTART_DROP_MM or mm == 0.0 < mark.last_mm):
         mark = Mark(0.0, 0.0)
     if mm - mark.highest_mm >= LEAST_MM:
         return Mark(mm, mm), mm - mark.highest_mm

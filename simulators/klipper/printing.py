@@ -1,5 +1,6 @@
 """G-code of the print job, and the macros that call remote methods. Each function is a `Handler`."""
 
+import os
 from pathlib import Path
 
 from simulators.klipper.console import Console
@@ -17,7 +18,7 @@ def print_file(console: Console, line: Line, now: float) -> float:
         raise GcodeError("SD busy")
     name = line.params.get("FILENAME", "").lstrip("/")
     path = console.gcodes_dir / name
-    if not path.is_file() or ".." in Path(name).parts:
+    if not os.path.isfile(path) or ".." in Path(name).parts:
         raise GcodeError("Unable to open file")
     reset_file(console, line, now)
     size = path.stat().st_size

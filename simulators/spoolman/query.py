@@ -5,7 +5,11 @@ from typing import Any
 
 from simulators.spoolman.store import Entity, not_valid
 
-NOT_FIELDS = frozenset({"allow_archived", "sort", "limit", "offset"})
+FILTERS = frozenset({
+    "name", "material", "article_number", "color_hex", "external_id", "vendor.name", "vendor.id", "filament.name",
+    "filament.id", "filament.material", "filament.vendor.name", "filament.vendor.id", "location", "lot_nr",
+})  # fmt: skip
+"""What lists can be filtered by; Spoolman ignores every other name, as in the exporter's archived=false."""
 
 
 def number(text: str, *where: str) -> int:
@@ -18,12 +22,12 @@ def number(text: str, *where: str) -> int:
 
 
 def matching(entities: list[Entity], query: Mapping[str, str]) -> list[Entity]:
-    """Filtered and sorted: allow_archived, sort=field:asc|desc, and any dotted field (filament.material=PLA): texts match when
-    they contain it, numbers when they are in the comma list."""
+    """Filtered and sorted: allow_archived, sort=field:asc|desc, and the dotted fields of FILTERS (filament.material=PLA): texts
+    match when they contain it, numbers when they are in the comma list."""
     if query.get("allow_archived", "false").lower() != "true":
         entities = [entity for entity in entities if not entity.get("archived")]
     for path, wanted in query.items():
-        if path not in NOT_FIELDS:
+        if path in FILTERS:
             entities = [entity for entity in entities if _fits(_field(entity, path), wanted)]
     for order in reversed([part for part in query.get("sort", "").split(",") if part]):
         path, _, direction = order.partition(":")

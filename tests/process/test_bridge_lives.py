@@ -1,5 +1,7 @@
 """What the bridge makes of lives it did not see: its own deaths, Klipper's, and what begins in between."""
 
+import asyncio
+
 from bus.testing import eventually
 from tests.process.test_bridge_live import Scene, run
 
@@ -92,14 +94,21 @@ def test_a_macro_that_prints_klippers_line_silences_nothing() -> None:
 
 def test_wants_that_come_while_the_first_subscription_is_under_way() -> None:
     async def scenario(scene: Scene) -> None:
-        await scene.bridge_down()
-        scene.ear.publish("gateway.wants", {"fan": None})
-        scene.bus.node("octo_shim").publish("octo_shim.wants", {"heater_bed": ["target"]})
-        scene.bus.node("notifier").publish("notifier.wants", {"print_stats": "wrong"})
+        scene.klipper._tick_s = 0.5
+        await scene.klipper.start()
+        reader, writer = await asyncio.open_unix_connection(scene.klipper.socket_path)
+        writer.write(b'{"id":1,"method":"objects/query","params":{"objects":{}}}\x03')
+        await reader.readuntil(b"\x03")  # a tick: the next one, with the subscription's answer, is half a second off
         await scene.bridge_up()
-        await eventually(lambda: scene.mirror.covered({"fan": None, "heater_bed": ["target"], "print_stats": None}))
+        await eventually(lambda: any(r.method == "objects/subscribe" for r in scene.klipper.requests))
+        assert scene.mirror.covers == {}
+        scene.ear.publish("gateway.wants", {"fan": None})
+        scene.bus.node("notifier").publish("notifier.wants", {"print_stats": "wrong"})
+        await eventually(lambda: scene.mirror.covered({"fan": None, "print_stats": None}))
+        writer.close()
+        await writer.wait_closed()
 
-    run(scenario)
+    run(scenario, klipper=False)
 
 
 def test_a_macros_call_before_the_positions_are_known_waits_for_them() -> None:

@@ -24,7 +24,12 @@ def plain(text: str, _: int) -> str:
 def test_a_pattern_chooses_topics() -> None:
     everything = tap.chosen("*", requests=False)
     assert set(TOPICS) - set(everything) == {n for n in TOPICS if n.endswith((".heartbeat", ".trace"))}
-    assert tap.chosen("spoolman.*", requests=False) == ["spoolman.active", "spoolman.ledger", "spoolman.link", "spoolman.status"]
+    assert tap.chosen("spoolman.*", requests=False) == [
+        "spoolman.active",
+        "spoolman.ledger",
+        "spoolman.link",
+        "spoolman.status",
+    ]
     assert "spoolman_sync.trace" in tap.chosen("spoolman.*", requests=True)
     assert not any(n.startswith("notifier") for n in tap.chosen("spoolman.*", requests=True))
     assert tap.chosen("*.heartbeat", requests=False) == sorted(n for n in TOPICS if n.endswith(".heartbeat"))

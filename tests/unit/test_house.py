@@ -78,3 +78,13 @@ def test_the_tables_fit_together() -> None:
         assert len(names) == len(set(names))
     routes = [route for method in METHODS.values() for route in method.http]
     assert len(routes) == len(set(routes))
+
+
+def test_an_error_is_made_where_it_is_raised() -> None:
+    """One that is raised again and again keeps all its former frames, and all that those held."""
+    makers = {"Fault", "bad_request", "not_found", "unavailable", "too_late"}
+    for path in SOURCES:
+        for node in ast.parse(path.read_text()).body:
+            made = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
+            called = made.func if isinstance(made, ast.Call) else None
+            assert not (isinstance(called, ast.Name) and called.id in makers), f"{path}:{node.lineno}"

@@ -47,6 +47,15 @@ def test_old_entries_go(tmp_path: Path) -> None:
     assert numbers(journal, Cursor()) == list(range(11, 61))
 
 
+def test_a_flood_of_one_topic_leaves_the_others(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "a.sqlite")
+    journal.append("printer.jobs", {"event": "started"}, at=0.0)
+    for n in range(60):
+        journal.append("printer.remote_calls", {}, at=float(n))
+    assert len(journal.read("printer.remote_calls", Cursor())) == 50
+    assert numbers(journal, Cursor()) == [1]
+
+
 def test_a_damaged_file_is_set_aside_and_a_new_one_begins(tmp_path: Path) -> None:
     path = tmp_path / "a.sqlite"
     path.write_bytes(b"\0" * 5000)

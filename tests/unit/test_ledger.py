@@ -179,3 +179,8 @@ def test_the_sums_add_up() -> None:
     ledger = close(begin(count(FRESH, at(extruder=12.5)), 7, 100.0), 7, booked=True)
     ledger = count(choose(count(ledger, at(extruder=13.0)), None), at(extruder=15.0))
     assert ledger.sums == {"extruded_mm": 15.0, "booked_mm": 12.5, "pending_mm": 0.5, "unassigned_mm": 2.0}
+
+
+def test_a_position_of_zero_after_a_gap_is_a_restart() -> None:
+    ledger = count(count(FRESH, at(extruder=20.0)), at(extruder=0.0), after_gap=True)
+    assert count(ledger, at(extruder=5.0)).pending == {7: 25.0}

@@ -53,6 +53,15 @@ def test_a_template_that_fails_names_itself(body: str) -> None:
         compose(job(body=body), SECRETS, DATA)
 
 
+def test_a_failure_without_words_is_named_by_its_kind() -> None:
+    class Full(dict[str, str]):
+        def __getitem__(self, key: str) -> str:
+            raise MemoryError
+
+    with pytest.raises(CannotCompose, match=r"^the template of body failed: MemoryError$"):
+        compose(job(body="{secrets.telegram}"), Full(), DATA)
+
+
 def test_a_failing_attach_template_costs_the_attachment_alone() -> None:
     message = compose(job(attach="{event_args[9].x}", notes=["(2 minutes late)"]), {}, DATA)
     assert message.attachments == ()

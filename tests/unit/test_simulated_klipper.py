@@ -195,7 +195,7 @@ def test_pause_resume_cancel(tmp_path: Path) -> None:
 
 def test_without_a_print() -> None:
     bench = Bench()
-    for name in ("nope.gcode", "../etc/passwd", ""):
+    for name in ("nope.gcode", "../etc/passwd", "", "x" * 300):
         with pytest.raises(GcodeError, match="Unable to open file"):
             bench.run(f"SDCARD_PRINT_FILE FILENAME={name}")
     bench.run("CANCEL_PRINT\nRESUME\nPAUSE\nFOOBAR A=1\nM118 hello")

@@ -128,6 +128,7 @@ def test_lists() -> None:
     assert ids(filament__material="pet") == [3]
     assert ids(filament__id="1,7", allow_archived="true") == [1, 2]
     assert ids(location="shelf") == [2]
+    assert ids(archived="false") == [2, 3]
     assert [spool["id"] for spool in page(spools, {"offset": "1", "limit": "1"})] == [2]
     with pytest.raises(Refused):
         number("x", "query", "limit")
