@@ -40,6 +40,8 @@ def _shown(section: str, option: str, text: str) -> str:
         return MASK
     if section.startswith("notifier ") and option == "url":
         return TARGET.sub(_shown_target, text) if "://" in text or not _literal(text) else MASK
+    if section.startswith("notifier ") and text.startswith("//"):
+        return MASK  # a url's second line that lost its indentation: read as an option named after the scheme
     return SECRET_ARGUMENT.sub(rf"\g<1>{MASK}", LOGIN.sub(rf"\g<1>{MASK}@", text))
 
 

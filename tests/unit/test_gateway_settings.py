@@ -74,6 +74,9 @@ url: tgram://{secrets.token}/{secrets.chat}, json://user:hunter2@host/path?a=b,c
 attach: http://cam:hunter2@camera/shot.jpg?token=hunter2&size=3
 [notifier noscheme]
 url: hunter2
+[notifier outdented]
+url:
+tgram://hunter2/987
 [spoolman]
 server: http://me:hunter2@spools:7912/base
 [mqtt]
