@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from bus.rundir import CHECKOUT
+from bus.services import SERVICES
 
 PATIENCE_S = 30.0
 CONFIG = """[server]
@@ -99,6 +100,8 @@ class World:
         wait_for(lambda: self.get("/server/spoolman/status")["spoolman_connected"], "Spoolman connected")
         wait_for(lambda: self.get("/server/notifiers/list")["notifiers"], "notifiers listed")
         wait_for(lambda: requests.get(f"{self.base}/api/version", timeout=5).ok, "OctoPrint answers")
+        # supervisord says STARTING for a second.
+        wait_for(lambda: self.ctl("status").count(" RUNNING ") == len(SERVICES), "all programs run")
 
     def get(self, path: str, **params: Any) -> Any:
         answer = requests.get(f"{self.base}{path}", params=params, timeout=10)
