@@ -19,7 +19,7 @@ from services.gateway.clients import Clients
 from services.gateway.connection import Connection
 from services.gateway.download import Downloads
 from services.gateway.files import Roots
-from services.gateway.http import Handler, Http, page
+from services.gateway.http import Handler, Http, page, wire_log
 from services.gateway.info import Info, unserved
 from services.gateway.klippysocket import KlippySocket
 from services.gateway.machine import Machine
@@ -40,6 +40,8 @@ COMPONENTS = ("application", "websockets", "jsonrpc", "authorization", "file_man
 TICK_S = 1.0
 RETRY_S = 1.0
 CLOSED_WITHIN_S = 0.2
+MOST_LINE_BYTES = 2**16
+"""Of a request's first line and of each header: clients send whole scripts in the query."""
 
 
 class Gateway:
@@ -71,8 +73,9 @@ class Gateway:
         )
         self._http = self._make_http(rpc)
         self.runner = web.AppRunner(
-            self._http.application, access_log=None, handle_signals=False, shutdown_timeout=CLOSED_WITHIN_S
-        )
+            self._http.application, access_log=None, handle_signals=False, shutdown_timeout=CLOSED_WITHIN_S,
+            logger=wire_log, max_line_size=MOST_LINE_BYTES, max_field_size=MOST_LINE_BYTES,
+        )  # fmt: skip
 
     def _make_http(self, rpc: Rpc) -> Http:
         prefix = self._settings.prefix

@@ -6,8 +6,9 @@ from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from bus.errors import Fault
+from bus.errors import Fault, bad_request
 from services.gateway import arguments
 from services.gateway.access import Access, User
 from services.gateway.connection import Caller
@@ -17,6 +18,8 @@ from services.gateway.routes import Route
 from services.gateway.rpc import Rpc
 
 log = logging.getLogger("moonbus.gateway")
+wire_log = logging.getLogger("moonbus.gateway.wire")
+"""For aiohttp, about requests that reach no handler."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -67,7 +70,7 @@ class Http:
         row = route.method
 
         async def handle(request: web.Request) -> web.Response:
-            body = await request.read()
+            body = await _body(request)
             given = arguments.collect(
                 row, request.rel_url.raw_query_string, request.headers.get("Content-Type", ""), body, request.match_info
             )
@@ -80,7 +83,7 @@ class Http:
 
     async def jsonrpc(self, request: web.Request) -> web.Response:
         """POST /server/jsonrpc: the same messages as over the websocket; without an id, an empty answer."""
-        answer = await self._rpc.answer(await request.read(), Caller(request[USER]))
+        answer = await self._rpc.answer(await _body(request), Caller(request[USER]))
         return web.Response(status=200) if answer is None else reply(answer)
 
     @web.middleware
@@ -118,6 +121,16 @@ class Http:
             response.headers["Access-Control-Allow-Origin"] = origin
 
 
+async def _body(request: web.Request) -> bytes:
+    """Raises Fault and HTTPRequestEntityTooLarge, the latter before the first byte where the length says so."""
+    if (request.content_length or 0) > MOST_BODY_BYTES:
+        raise web.HTTPRequestEntityTooLarge(MOST_BODY_BYTES, request.content_length or 0)
+    try:
+        return await request.read()
+    except ConnectionResetError:
+        raise bad_request("The connection broke off before the body was whole") from None
+
+
 async def page(request: web.Request) -> web.Response:
     return web.Response(text=PAGE, content_type="text/html")
 
@@ -153,3 +166,15 @@ async def _as_json(request: web.Request, response: web.StreamResponse) -> None:
         response.body = orjson.dumps({"error": {"code": 500, "message": message}})
         response.headers["Content-Length"] = str(len(response.body))
         response.headers["Content-Type"] = JSON["Content-Type"]
+
+
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """What is no HTTP came from a stranger and is none of our errors: no traceback, and nothing of what he sent."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname, record.exc_info = logging.INFO, "INFO", None
+        record.msg = f"{record.msg}: {type(error).__name__}"
+    return True
+
+
+wire_log.addFilter(_in_one_line)

@@ -1,13 +1,17 @@
 """Every row of the table over HTTP and JSON-RPC with what clients get wrong: 4xx with a reason, never a 500."""
 
 import asyncio
+import contextlib
 import io
+import logging
 from typing import Any
 
 import orjson
+import pytest
 
 from bus.api import METHODS, Method
 from bus.params import REQUIRED
+from bus.testing import PATIENCE_S, eventually
 from services.gateway.routes import available, routes
 from tests.process.gateway_world import CONFIG, Bridge, World, canned, run
 
@@ -131,6 +135,65 @@ def test_bodies_too_large_or_broken() -> None:
         assert status == 400
 
     run(scenario)
+
+
+async def send(world: World, text: bytes) -> bytes:
+    """The answer's first line to bytes on the wire; none when nothing is asked for."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.runner.addresses[0][1])
+    writer.write(text)
+    async with asyncio.timeout(PATIENCE_S):
+        line = await reader.readline()
+    await close(writer)
+    return line
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    with contextlib.suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+def test_a_length_that_is_too_much_is_refused_before_the_body_comes() -> None:
+    async def scenario(world: World) -> None:
+        owners(world)
+        for path in (b"/printer/gcode/script", b"/server/jsonrpc"):
+            head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{"
+            assert await send(world, head) == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+
+    run(scenario)
+
+
+def test_a_script_in_the_query_may_be_long() -> None:
+    async def scenario(world: World) -> None:
+        bridge = Bridge(world.bus)
+        script = "M118 " + "x" * 50_000
+        assert await world.http("GET", "/printer/gcode/script", params={"script": script}) == (200, {"result": "ok"})
+        assert bridge.scripts == [script]
+
+    run(scenario)
+
+
+def test_strangers_write_no_tracebacks_into_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither does a client that goes away in the middle of its request; nor is anything told of what it sent."""
+
+    async def scenario(world: World) -> None:
+        owners(world)
+        for text in (b"hunter2\r\n\r\n", b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.1\r\nX-Api-Key: hunter2\0\r\n\r\n",
+                     b"GET / HTTP/1.1\r\nHost: x\r\nX-Api-Key: " + b"hunter2" * 10_000 + b"\r\n\r\n"):  # fmt: skip
+            assert b" 400 " in await send(world, text)
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.gateway.runner.addresses[0][1])
+        writer.write(b"POST /server/info HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n{")
+        assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
+        await close(writer)
+        server = world.gateway.runner.server
+        assert server is not None
+        await eventually(lambda: not server.connections)
+
+    with caplog.at_level(logging.INFO):
+        run(scenario)
+    assert "Error handling request from 127.0.0.1: LineTooLong" in caplog.text
+    assert "Traceback" not in caplog.text and "hunter2" not in caplog.text
+    assert not [record for record in caplog.records if record.levelno > logging.WARNING]
 
 
 def test_jsonrpc_over_http() -> None:
