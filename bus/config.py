@@ -133,14 +133,18 @@ def read_config(path: Path) -> Config:
 
 
 def _read_file(path: Path, config: Config) -> None:
-    if path in config.files:
+    if path.resolve() in {read.resolve() for read in config.files}:
         config.warnings.append(f"{path.name}: includes itself, left out the second time")
         return
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        raw = path.read_bytes()
+    except OSError as error:
         config.warnings.append(f"{path}: cannot be read ({error}): defaults are used")
         return
+    text = raw.decode("utf-8-sig", errors="replace")
+    if "\ufffd" in text:
+        line = text[: text.index("\ufffd")].count("\n") + 1
+        config.warnings.append(f"{path.name}:{line}: is not UTF-8 here; save the file as UTF-8")
     config.files.append(path)
     _Reader(path, config).read(text)
 

@@ -26,7 +26,7 @@ from bus.guard import dispatch_event, guarded
 from bus.inbox import Inbox, Verdict
 from bus.journal import Cursor, Entry, Journal
 from bus.outbox import Outbox, Snapshot
-from bus.rundir import RunDir
+from bus.rundir import RunDir, take_lock
 from bus.services import SERVICES, silent_after_s
 from bus.topics import TOPICS, Kind
 
@@ -76,6 +76,7 @@ class Node:
     def start(self) -> None:
         """Takes the name, binds, listens. Raises BlockingIOError while another process has the name."""
         self.stack.callback(os.close, self._run_dir.lock(self.name))
+        self._lock_data()
         self._publications = self._context.socket(zmq.XPUB)
         self._requests = self._context.socket(zmq.ROUTER)
         self._subscriptions = self._context.socket(zmq.SUB)
@@ -91,6 +92,19 @@ class Node:
         self.spawn(self._read_requests())
         self.spawn(self._read_publications())
         self.spawn(self._beat())
+
+    def _lock_data(self) -> None:
+        """Two instances with run directories of their own on one data path would book and push everything twice."""
+        path = self.data / "moonbus" / f"{self.name}.lock"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self.stack.callback(os.close, take_lock(path))
+        except BlockingIOError:
+            raise
+        except OSError as error:
+            self.log.warning(
+                "%s cannot be locked (%s): make sure that nothing else runs on this data path", path, error
+            )
 
     async def close(self) -> None:
         """Runs what the service left on `stack`, last first, then frees the sockets and the name."""

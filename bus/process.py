@@ -43,7 +43,8 @@ def main(starts: Mapping[str, Start]) -> None:
     try:
         asyncio.run(_run(starts))
     except BlockingIOError:
-        log.error("another process is %s in %s already: stop it, or set MOONBUS_RUN", names, default_run_dir())
+        log.error("another process is %s in %s or on %s already: stop it, or set MOONBUS_RUN and MOONBUS_DATA",
+                  names, default_run_dir(), data_path())  # fmt: skip
         sys.exit(NAME_IS_TAKEN)
     except (OSError, sqlite3.Error) as error:
         log.error("cannot start: %s", error)

@@ -57,10 +57,16 @@ class RunDir:
 
     def lock(self, service: str) -> int:
         """Takes the service's name for this process's life. Raises BlockingIOError while another process has it."""
-        handle = os.open(self.path / f"{service}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(handle)
-            raise
-        return handle
+        return take_lock(self.path / f"{service}.lock")
+
+
+def take_lock(path: Path) -> int:
+    """An open file that holds the lock. Raises BlockingIOError while another process holds it, OSError where the disk
+    refuses."""
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        raise
+    return handle

@@ -94,6 +94,14 @@ def test_a_second_process_of_the_same_name_says_so_and_leaves_the_first_alone(fo
     wait_for(lambda: log_of(folder).count("ready") == 2)
 
 
+def test_a_second_instance_on_the_same_data_path_is_refused(folder: Path) -> None:
+    launch(folder, "notifier")
+    wait_for(lambda: "ready" in log_of(folder))
+    second = launch(folder, "notifier", MOONBUS_RUN=str(folder / "other"))
+    assert second.wait(10) == NAME_IS_TAKEN
+    assert "another process is notifier" in log_of(folder)
+
+
 def test_a_hung_process_prints_the_guilty_line_and_ends_itself(folder: Path) -> None:
     process = launch(folder, "notifier", "hang")
     assert process.wait(15) == 1

@@ -82,6 +82,17 @@ def test_a_missing_or_binary_file_is_a_warning(tmp_path: Path) -> None:
         assert config.sections == {} and name in config.warnings[0]
 
 
+def test_a_cycle_of_includes_ends_and_a_byte_that_is_not_utf_8_costs_itself(tmp_path: Path) -> None:
+    (tmp_path / "extra").mkdir()
+    (tmp_path / "extra" / "a.conf").write_text("[include ../moonraker.conf]\n[spoolman]\nserver: s\n")
+    path = tmp_path / "moonraker.conf"
+    path.write_bytes(b"[include extra/*.conf]\n[server]\nport: 7126  # caf\xe9\n")
+    config = read_config(path)
+    assert config.section("server").integer("port") == 7126 and config.has("spoolman")
+    assert config.warnings[0] == "moonraker.conf:3: is not UTF-8 here; save the file as UTF-8"
+    assert "includes itself" in config.warnings[1] and len(config.warnings) == 2
+
+
 def test_where_the_configuration_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("MOONBUS_CONFIG", raising=False)
     assert config_path(tmp_path) == tmp_path / "config" / "moonraker.conf"
