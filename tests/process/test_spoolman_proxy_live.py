@@ -184,7 +184,7 @@ def test_what_the_configuration_makes_of_it(config: str, component: dict[str, An
 
 def test_a_database_that_cannot_be_opened_disables_spoolman_alone() -> None:
     async def scenario(made: World) -> None:
-        (made.bus.data / "moonbus").write_text("a file where the folder should be")
+        (made.bus.data / "moonbus" / "spoolman_sync.sqlite").mkdir(parents=True)
         node = made.bus.node("spoolman_sync", "[spoolman]\nserver: 127.0.0.1:1\n")
         await start(node)
         said = node.outbox.last("spoolman_sync.component")

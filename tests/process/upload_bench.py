@@ -48,10 +48,10 @@ class Bench:
             return response.status, await response.json(), response.headers
 
     def left(self) -> list[str]:
-        """Everything below the two roots."""
-        return sorted(
-            str(path.relative_to(self.gcodes.parent)) for path in self.gcodes.parent.rglob("*") if path.is_file()
-        )
+        """Every file below the data path but the service's own lock."""
+        data = self.gcodes.parent
+        files = (path.relative_to(data) for path in data.rglob("*") if path.is_file())
+        return sorted(str(path) for path in files if path.parts[0] != "moonbus")
 
 
 @web.middleware
