@@ -167,6 +167,11 @@ class _Reader:
                 self._continue(line.strip())
             elif header := HEADER.fullmatch(line.strip()):
                 self._open(header[1].strip(), where)
+            elif line.startswith("["):
+                self._close()
+                self.section = None
+                self._warn(where, f"expected `[section]` with a closing bracket, got {line[:60]!r}; left out, and the options"
+                           " below it")  # fmt: skip
             elif option := OPTION.fullmatch(line.strip()):
                 self._set(option[1], option[2], where)
             else:

@@ -49,6 +49,15 @@ def test_what_cannot_be_read_is_named_with_its_line_and_the_rest_counts(tmp_path
     ]
 
 
+def test_a_header_without_its_bracket_gives_its_options_to_no_other_section(tmp_path: Path) -> None:
+    config = read(tmp_path, "[server]\nport: 7125\n[spoolman\nserver: http://h:1\n[notifier a]\nurl: x\n")
+    assert list(config.section("server").options) == ["port"] and list(config.sections) == ["server", "notifier a"]
+    assert config.warnings == [
+        "moonraker.conf:3: expected `[section]` with a closing bracket, got '[spoolman'; left out, and the options below it",
+        "moonraker.conf:4: option 'server' stands in no section; left out",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
