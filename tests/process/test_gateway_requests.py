@@ -158,7 +158,7 @@ def test_a_length_that_is_too_much_is_refused_before_the_body_comes() -> None:
         owners(world)
         for path in (b"/printer/gcode/script", b"/server/jsonrpc"):
             head = b"POST " + path + b" HTTP/1.1\r\nHost: x\r\nContent-Length: 9999999999\r\n\r\n{"
-            assert await send(world, head) == b"HTTP/1.1 413 Request Entity Too Large\r\n"
+            assert (await send(world, head)).startswith(b"HTTP/1.1 413 ")
 
     run(scenario)
 

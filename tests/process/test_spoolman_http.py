@@ -36,9 +36,11 @@ class Server:
         http = Http(Settings(f"{self.url}/api", None, 5.0), TIMEOUT_S)
         try:
             async with listener:
-                await scenario(http, self)
+                try:
+                    await scenario(http, self)
+                finally:
+                    self._over.set()
         finally:
-            self._over.set()
             await http.close()
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from dataclasses import replace
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -44,7 +45,7 @@ def test_both_versions_pass_errors_on() -> None:
         assert await refused(made.proxy("GET", "/v1/spool/99")) == (404, "No spool with ID 99 found.")
         error = {"status_code": 404, "message": "No spool with ID 99 found."}
         assert await made.proxy("GET", "/v1/spool/99", use_v2_response="true") == {"response": None, "error": error}
-        assert await refused(made.proxy("POST", "/v1/spool")) == (422, "Unprocessable Entity")
+        assert await refused(made.proxy("POST", "/v1/spool")) == (422, HTTPStatus(422).phrase)
         made.spoolman.faults.append(Fault("not_json", method="GET", status=200))
         assert (await refused(made.proxy("GET", "/v1/info")))[0] == 502
         made.spoolman.faults.append(Fault("drop_reply", method="DELETE"))
