@@ -25,6 +25,7 @@ from bus.follow import Follower
 from bus.guard import dispatch_event, guarded
 from bus.inbox import Inbox, Verdict
 from bus.journal import Cursor, Entry, Journal
+from bus.life import Ending, Life
 from bus.outbox import Outbox, Snapshot
 from bus.rundir import RunDir, take_lock
 from bus.services import SERVICES, silent_after_s
@@ -62,6 +63,7 @@ class Node:
         self._run_dir = run_dir
         self._hearers: dict[str, list[Hear]] = {}
         self._followers: dict[str, Follower] = {}
+        self._life_s = 0.0
         self._heard_at: dict[str, float] = {}
         self._arrived = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,8 +77,11 @@ class Node:
 
     def start(self) -> None:
         """Takes the name, binds, listens. Raises BlockingIOError while another process has the name."""
-        self.stack.callback(os.close, self._run_dir.lock(self.name))
+        handle = self._run_dir.lock(self.name)
+        self.stack.callback(os.close, handle)
         self._lock_data()
+        self.life = Life(handle)
+        self.stack.callback(self.life.end)
         self._publications = self._context.socket(zmq.XPUB)
         self._requests = self._context.socket(zmq.ROUTER)
         self._subscriptions = self._context.socket(zmq.SUB)
@@ -88,10 +93,17 @@ class Node:
         self._subscriptions.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         self._publications.bind(self._run_dir.publications(self.name))
         self._requests.bind(self._run_dir.requests(self.name))
+        self._tell_ending(self.life.begin())
         self.spawn(self._read_subscribers())
         self.spawn(self._read_requests())
         self.spawn(self._read_publications())
         self.spawn(self._beat())
+
+    def _tell_ending(self, before: Ending | None) -> None:
+        if before is not None:
+            self.log.warning("the process before this one (pid %d) did not end cleanly: %s", before.pid, before.reason)
+        told = {"pid": before.pid, "reason": before.reason, "at": time.time()} if before else None
+        self.publish(f"{self.name}.exit", told)
 
     def _lock_data(self) -> None:
         """Two instances with run directories of their own on one data path would book and push everything twice."""
@@ -185,6 +197,7 @@ class Node:
                      "lag_s": round(self.lag_s, 4), "numbers": self.outbox.numbers}  # fmt: skip
             self._put(self.outbox.publish(f"{self.name}.heartbeat", value, time.time()))
             await asyncio.sleep(period_s)
+            self._life_s += period_s
 
     # -- hearing -------------------------------------------------------------------------------------------------
 
@@ -205,9 +218,10 @@ class Node:
         self.spawn(follower.run())
 
     def silent(self, service: str) -> bool:
-        """Whether a service was not heard of for longer than its declared period allows."""
+        """Whether a service was not heard of for longer than its declared period allows, by this process's own beats: one
+        that was stopped itself has missed nothing yet."""
         heard_at = self._heard_at.get(service)
-        return heard_at is None or boot_time_s() - heard_at > silent_after_s(service)
+        return heard_at is None or self._life_s - heard_at > silent_after_s(service)
 
     async def arrival(self, positions: tuple[tuple[str, int, int], ...], timeout_s: float = 1.0) -> None:
         """Waits until these publications were heard, of topics subscribed to; at most `timeout_s`."""
@@ -238,7 +252,7 @@ class Node:
             await asyncio.sleep(0)
 
     def _hear(self, message: Message) -> None:
-        self._heard_at[TOPICS[message.topic].owner] = boot_time_s()
+        self._heard_at[TOPICS[message.topic].owner] = self._life_s
         verdict = self.inbox.receive(message)
         if verdict is Verdict.GAP and TOPICS[message.topic].kind is Kind.MIRROR:
             self._ask_again(message.topic)

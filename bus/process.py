@@ -1,4 +1,4 @@
-"""One process: reads the configuration, runs one service or several on one loop, ends on SIGTERM, ends itself when hung.
+"""One process: reads the configuration, runs one service or several on one loop, ends on SIGTERM.
 
 A service is `async def start(node)`: it subscribes, serves, spawns, and returns. What it must undo goes on `node.stack`.
 """
@@ -20,12 +20,16 @@ from bus.config import config_path, data_path, read_config
 from bus.node import Node
 from bus.rundir import RunDir, default_run_dir
 from bus.services import HANG_S
+from bus.watchdog import Watchdog
 
 Start = Callable[[Node], Awaitable[None]]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PR_SET_PDEATHSIG = 1
 TICK_S = 0.5
+MEMORY_MIB = 512
+"""What a process may grow to: several times what any of them needs."""
+LEAST_MEMORY_MIB = 64
 NAME_IS_TAKEN = 3
 """Exit status when another process holds the service's name."""
 
@@ -39,9 +43,11 @@ def main(starts: Mapping[str, Start]) -> None:
     if level not in LOG_LEVELS:
         sys.exit(f"MOONBUS_LOG: expected one of {', '.join(LOG_LEVELS)}, got {level!r}")
     logging.basicConfig(stream=sys.stderr, level=level, format=f"%(asctime)s %(levelname)s {names}: %(message)s")
+    faulthandler.enable()
+    most_bytes = _memory_cap()
     _die_with_parent()
     try:
-        asyncio.run(_run(starts))
+        asyncio.run(_run(starts, most_bytes))
     except BlockingIOError:
         log.error("another process is %s in %s or on %s already: stop it, or set MOONBUS_RUN and MOONBUS_DATA",
                   names, default_run_dir(), data_path())  # fmt: skip
@@ -51,7 +57,7 @@ def main(starts: Mapping[str, Start]) -> None:
         sys.exit(1)
 
 
-async def _run(starts: Mapping[str, Start]) -> None:
+async def _run(starts: Mapping[str, Start], most_bytes: int) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -60,31 +66,45 @@ async def _run(starts: Mapping[str, Start]) -> None:
     config = read_config(config_path(data))
     context = zmq.asyncio.Context()
     nodes = [Node(name, context, run_dir, config, data) for name in starts]
+
+    def tell(reason: str) -> None:
+        for node in nodes:
+            node.life.tell(reason)
+
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(context.destroy, linger=0)
-        watch = asyncio.create_task(_watch_loop(nodes))
-        stack.callback(watch.cancel)
         for node in nodes:
             node.start()
             stack.push_async_callback(node.close)
+        stack.push(lambda kind, error, _: tell(f"{kind.__name__}: {error}") if kind is not None else None)
+        watchdog = Watchdog(HANG_S, TICK_S, most_bytes, tell)
+        watchdog.start()
+        stack.callback(watchdog.stop)
+        ticking = asyncio.create_task(_tick(nodes, watchdog))
+        stack.callback(ticking.cancel)
         await asyncio.gather(*(starts[node.name](node) for node in nodes))
         log.info("ready")
         await stopping.wait()
         log.info("stopping")
 
 
-async def _watch_loop(nodes: list[Node]) -> None:
-    """Measures how late the loop is, and re-arms the alarm that prints the guilty line and ends a hung process."""
+async def _tick(nodes: list[Node], watchdog: Watchdog) -> None:
+    """Measures how late the loop is, and tells the watchdog that it runs."""
     loop = asyncio.get_running_loop()
-    try:
-        while True:
-            faulthandler.dump_traceback_later(HANG_S, exit=True)
-            before = loop.time()
-            await asyncio.sleep(TICK_S)
-            for node in nodes:
-                node.lag_s = max(0.0, loop.time() - before - TICK_S)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
+    while True:
+        watchdog.alive()
+        before = loop.time()
+        await asyncio.sleep(TICK_S)
+        for node in nodes:
+            node.lag_s = max(0.0, loop.time() - before - TICK_S)
+
+
+def _memory_cap() -> int:
+    """Bytes of resident memory; from MiB in the environment. Exits with what was wrong."""
+    text = os.environ.get("MOONBUS_MEMORY") or str(MEMORY_MIB)
+    if not text.isdecimal() or int(text) < LEAST_MEMORY_MIB:
+        sys.exit(f"MOONBUS_MEMORY: expected MiB, a whole number of at least {LEAST_MEMORY_MIB}, got {text!r}")
+    return int(text) << 20
 
 
 def _die_with_parent() -> None:

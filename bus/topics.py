@@ -36,6 +36,12 @@ def _of_every_service() -> list[Topic]:
         rows += [
             Topic(f"{name}.heartbeat", name, Kind.EVENT, "{pid, uptime_s, lag_s, numbers}: alive, each period"),
             Topic(f"{name}.component", name, Kind.STATE, "{components, failed, warnings}: what its configuration made"),
+            Topic(
+                f"{name}.exit",
+                name,
+                Kind.STATE,
+                "{pid, reason, at} | null: how the process before this one ended, when it did not end cleanly",
+            ),
             Topic(f"{name}.wants", name, Kind.STATE, "{object: null | [field]}: what it wants mirrored of the printer"),
             Topic(
                 f"{name}.trace", name, Kind.EVENT, "{method, caller, duration_ms, outcome}: each request it answered"

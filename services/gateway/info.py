@@ -1,6 +1,7 @@
 """`server.info` and `server.config`: what runs, what failed, is Klipper there. Never asks anybody: a Klipper add-on may
 wait for the answer in Klipper's own thread."""
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -27,13 +28,22 @@ class Info:
         self._websockets = websockets
         self._directories = directories
         self._components: dict[str, dict[str, Any]] = {}
+        self._endings: dict[str, str] = {}
 
     def listen(self) -> None:
         for service in SERVICES:
             self._node.subscribe(f"{service}.component", self._hear)
+            self._node.subscribe(f"{service}.exit", self._hear_exit)
 
     def _hear(self, message: Message) -> None:
         self._components[message.topic.removesuffix(".component")] = message.value
+
+    def _hear_exit(self, message: Message) -> None:
+        service, ending = message.topic.removesuffix(".exit"), message.value
+        self._endings.pop(service, None)
+        if ending is not None:
+            at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ending["at"]))
+            self._endings[service] = f"{service} had to be started again at {at}: {ending['reason']}"
 
     async def server_info(self) -> dict[str, Any]:
         await self._printer.settle()
@@ -44,7 +54,11 @@ class Info:
             "components": self._named("components"),
             "failed_components": self._failed(),
             "registered_directories": list(self._directories()),
-            "warnings": [*self._named("warnings"), *(f"{name} is not running" for name in self._away())],
+            "warnings": [
+                *self._named("warnings"),
+                *(f"{name} is not running" for name in self._away()),
+                *self._endings.values(),
+            ],
             "websocket_count": self._websockets(),
             "moonraker_version": MOONRAKER_VERSION,
             "missing_klippy_requirements": [],

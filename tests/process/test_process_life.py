@@ -13,17 +13,28 @@ import pytest
 
 from bus.process import NAME_IS_TAKEN
 from bus.rundir import CHECKOUT
+from bus.watchdog import ENDED_ITSELF
 
 SERVICE = """
-import asyncio, sys, time
+import asyncio, re, sys, time
 import bus.process, bus.services
-bus.process.HANG_S = 0.3
+bus.process.HANG_S = 0.6
 bus.process.TICK_S = 0.05
+kept = []
 async def start(node):
     async def guilty_line():
-        time.sleep(30)
-    if "hang" in sys.argv:
-        node.spawn(guilty_line())
+        if "sleep" in sys.argv:
+            time.sleep(30)
+        while "spin" in sys.argv:
+            pass
+        if "backtrack" in sys.argv:
+            re.match("(a+)+$", "a" * 40 + "b")
+        while "grow" in sys.argv:
+            kept.append(bytes(range(256)) * 40_000)
+            await asyncio.sleep(0)
+    node.spawn(guilty_line())
+    if "crash" in sys.argv:
+        raise RuntimeError("no way on")
     node.stack.callback(lambda: print("cleaned up", node.name, flush=True))
 bus.process.main({name: start for name in sys.argv[1].split(",")})
 """
@@ -102,10 +113,50 @@ def test_a_second_instance_on_the_same_data_path_is_refused(folder: Path) -> Non
     assert "another process is notifier" in log_of(folder)
 
 
-def test_a_hung_process_prints_the_guilty_line_and_ends_itself(folder: Path) -> None:
-    process = launch(folder, "notifier", "hang")
-    assert process.wait(15) == 1
-    assert "Timeout" in log_of(folder) and "in guilty_line" in log_of(folder)
+@pytest.mark.parametrize("how", ["sleep", "spin"])
+def test_a_hung_process_prints_the_guilty_line_and_ends_itself(folder: Path, how: str) -> None:
+    assert launch(folder, "notifier", how).wait(15) == ENDED_ITSELF
+    assert "event loop stood still" in log_of(folder) and "in guilty_line" in log_of(folder)
+    launch(folder, "notifier")
+    wait_for(lambda: "did not end cleanly: its event loop stood still" in log_of(folder))
+
+
+def test_code_that_lets_nothing_else_run_ends_at_a_limit_of_cpu_time(folder: Path) -> None:
+    assert launch(folder, "notifier", "backtrack").wait(30) == -signal.SIGPROF
+    assert "in guilty_line" in log_of(folder)
+
+
+def test_a_process_that_grows_without_end_ends_itself(folder: Path) -> None:
+    assert launch(folder, "notifier", "grow", MOONBUS_MEMORY="128").wait(15) == ENDED_ITSELF
+    assert "MiB of memory, more than MOONBUS_MEMORY allows" in log_of(folder)
+
+
+def test_a_process_that_was_stopped_does_not_count_as_hung(folder: Path) -> None:
+    process = launch(folder, "notifier")
+    wait_for(lambda: "ready" in log_of(folder))
+    process.send_signal(signal.SIGSTOP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1.5)  # over twice what counts as hung
+    process.send_signal(signal.SIGCONT)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    assert "stood still" not in log_of(folder)
+
+
+def test_how_the_process_before_ended_is_told_unless_it_ended_cleanly(folder: Path) -> None:
+    killed = launch(folder, "notifier")
+    wait_for(lambda: "ready" in log_of(folder))
+    killed.kill()
+    killed.wait(5)
+    second = launch(folder, "notifier")
+    wait_for(lambda: log_of(folder).count("ready") == 2)
+    assert f"the process before this one (pid {killed.pid}) did not end cleanly: it was killed" in log_of(folder)
+    second.terminate()
+    second.wait(5)
+    assert launch(folder, "notifier", "crash").wait(5) == 1
+    assert log_of(folder).count("did not end cleanly") == 1
+    launch(folder, "notifier")
+    wait_for(lambda: "did not end cleanly: RuntimeError: no way on" in log_of(folder))
 
 
 def test_a_service_ends_with_its_supervisor(folder: Path) -> None:
@@ -130,7 +181,11 @@ def test_a_run_directory_that_is_too_deep_is_explained(folder: Path) -> None:
 
 @pytest.mark.parametrize(
     ("variable", "value", "told"),
-    [("MOONBUS_LOG", "loud", "expected one of DEBUG, INFO"), ("MOONBUS_DATA", "~nobody-of-this-name/d", "whole path")],
+    [
+        ("MOONBUS_MEMORY", "1.5G", "a whole number of at least 64"),
+        ("MOONBUS_LOG", "loud", "expected one of DEBUG, INFO"),
+        ("MOONBUS_DATA", "~nobody-of-this-name/d", "whole path"),
+    ],
 )
 def test_an_environment_that_cannot_be_used_is_explained(folder: Path, variable: str, value: str, told: str) -> None:
     process = launch(folder, "notifier", **{variable: value})
