@@ -128,7 +128,8 @@ _NOTIFIER = (
 
 _SPOOLMAN = (
     Method("server.spoolman.status", _get("/server/spoolman/status"), "spoolman_sync", (),
-           "connection, active spool, reports not yet sent", answer="spoolman.status", section="spoolman"),
+           "connection (since when, last error, next try), active spool, reports not yet confirmed, filament of no spool "
+           "by job, reports of uncertain outcome", answer="spoolman.status", section="spoolman"),
     Method("server.spoolman.get_spool_id", _get("/server/spoolman/spool_id"), "spoolman_sync", (), "the active spool",
            answer="spoolman.active", section="spoolman"),
     Method("server.spoolman.post_spool_id", _post("/server/spoolman/spool_id"), "spoolman_sync", (SPOOL_ID,),

@@ -65,7 +65,8 @@ TOPICS: dict[str, Topic] = {
         Topic("printer.gcode", "klipper_bridge", Kind.EVENT, "{response}: a line of Klipper's output",
               "notify_gcode_response"),
         Topic("printer.jobs", "klipper_bridge", Kind.JOURNAL,
-              "{event, previous, current, message}: started, paused, resumed, complete, error, cancelled, standby"),
+              "{event, previous, current, message, extruders}: started, paused, resumed, complete, error, cancelled, standby; "
+              "extruders as in printer.extruders at that moment"),
         Topic("printer.remote_calls", "klipper_bridge", Kind.JOURNAL,
               "{method, params, extruders}: a macro called a remote method; extruders as in printer.extruders at that moment"),
         Topic("notifier.list", "notifier", Kind.STATE, "{notifiers}: the notifiers as configured"),
@@ -74,9 +75,12 @@ TOPICS: dict[str, Topic] = {
               "notify_active_spool_set"),
         Topic("spoolman.link", "spoolman_sync", Kind.STATE, "{spoolman_connected}: the websocket to Spoolman is up",
               "notify_spoolman_status_changed"),
-        Topic("spoolman.status", "spoolman_sync", Kind.STATE, "{spoolman_connected, pending_reports, spool_id}"),
+        Topic("spoolman.status", "spoolman_sync", Kind.STATE,
+              "{spoolman_connected, pending_reports, spool_id, since, last_error, next_try, unassigned: {filament_used, "
+              "jobs: [{filename, began, at, spool_id, filament_used}]}, uncertain: [{spool_id, filament_used, before, "
+              "after, at}]}"),
         Topic("spoolman.ledger", "spoolman_sync", Kind.STATE,
-              "{extruded_mm, booked_mm, pending_mm, unassigned_mm}: the first is the sum of the others"),
+              "{extruded_mm, booked_mm, pending_mm, unassigned_mm, uncertain_mm}: the first is the sum of the others"),
         Topic("files.changed", "gateway", Kind.EVENT, "{action, item}: a file came, changed or went",
               "notify_filelist_changed"),
         Topic("machine.proc_stats", "gateway", Kind.EVENT, "the host's load, each second", "notify_proc_stat_update"),

@@ -233,7 +233,7 @@ class Bridge:
 
     def _tell(self, events: list[JobEvent]) -> None:
         for event in events:
-            self._append("printer.jobs", event.value)
+            self._append("printer.jobs", {**event.value, "extruders": self._extruders.value})
 
     def _append(self, topic: str, value: dict[str, Any]) -> None:
         """Into the journal, behind what a full disk refused before."""

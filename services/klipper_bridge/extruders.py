@@ -2,6 +2,11 @@
 
 `toolhead.position[3]` belongs to the active extruder and jumps at a tool change to that one's own last position, in the
 same update as `toolhead.extruder`. A session lasts from Klipper's start, when all positions are 0, to its next.
+
+What an extruder pushes between the last update and a change to another one shows when it is active again, and not before:
+no object of Klipper's tells the position of an inactive extruder. Nothing is guessed instead. `print_stats.filament_used`
+sums all extruders, but net of retractions and before M221, so it is a bound and no position; what an extruder pushed last in
+a session in which it never becomes active again, at most some tenths of a second of it, stays uncounted.
 """
 
 from typing import Any

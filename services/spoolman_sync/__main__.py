@@ -11,7 +11,7 @@ from bus.errors import Fault, not_found, unavailable
 from bus.node import Node
 from bus.process import main
 from services.spoolman_sync import proxy
-from services.spoolman_sync.books import CALLS, Books
+from services.spoolman_sync.books import Books
 from services.spoolman_sync.http import Http, NoAnswer, NotSent
 from services.spoolman_sync.link import Link
 from services.spoolman_sync.reports import Reports
@@ -31,15 +31,43 @@ async def start(node: Node) -> None:
         return
     try:
         settings = read_settings(node.config.section("spoolman"))
-        store = Store(node.data / "moonbus" / "spoolman_sync.sqlite")
-    except (ConfigError, OSError, sqlite3.Error) as error:
-        text = str(error) if isinstance(error, ConfigError) else f"[spoolman]: its database cannot be opened: {error}"
-        log.error("%s", text)
-        node.publish(COMPONENT, {"components": [], "failed": ["spoolman"], "warnings": [text]})
-        serve_none(node, unavailable(f"Spoolman is disabled: {text}"))
+    except ConfigError as error:
+        refuse(node, str(error))
         return
+    problem = open_and_run(node, settings)
+    if problem:
+        refuse(node, problem)
+        node.spawn(keep_opening(node, settings, problem))
+
+
+async def keep_opening(node: Node, settings: Settings, said: str) -> None:
+    """A disk that is full or read-only now need not be later."""
+    while True:
+        await asyncio.sleep(PACE.reopen_s)
+        problem = open_and_run(node, settings)
+        if not problem:
+            return
+        if problem != said:
+            refuse(node, problem)
+        said = problem
+
+
+def open_and_run(node: Node, settings: Settings) -> str:
+    """What keeps the database from being opened; "" when everything runs."""
+    try:
+        store = Store(node.data / "moonbus" / "spoolman_sync.sqlite")
+    except (OSError, sqlite3.Error) as error:
+        return f"[spoolman]: its database cannot be opened, trying again: {error}"
     node.publish(COMPONENT, {"components": ["spoolman"], "failed": [], "warnings": []})
     run(node, store, settings, PACE)
+    return ""
+
+
+def refuse(node: Node, text: str) -> None:
+    """Spoolman is disabled, and every request says why."""
+    log.error("%s", text)
+    node.publish(COMPONENT, {"components": [], "failed": ["spoolman"], "warnings": [text]})
+    serve_none(node, unavailable(f"Spoolman is disabled: {text}"))
 
 
 def run(node: Node, store: Store, settings: Settings, pace: Pace) -> None:
@@ -48,7 +76,7 @@ def run(node: Node, store: Store, settings: Settings, pace: Pace) -> None:
     http = Http(settings, pace.connect_timeout_s)
     proxied = Http(settings, pace.connect_timeout_s)
     reports = Reports(books, http, node.spawn, settings, pace)
-    link = Link(http, settings, pace, reports.link_changed, reports.spool_updated, books.forget)
+    link = Link(http, settings, pace, reports.link_changed, books.fail, reports.spool_updated, books.forget)
 
     async def status() -> dict[str, Any]:
         return books.status
@@ -80,8 +108,9 @@ def run(node: Node, store: Store, settings: Settings, pace: Pace) -> None:
         }
     )
     books.publish()
-    node.follow(CALLS, books.cursor, books.handle_call)
-    node.subscribe(CALLS, books.hear_hint)
+    for topic, cursor in books.cursors.items():
+        node.follow(topic, cursor, books.handle)
+        node.subscribe(topic, books.hear_hint)
     node.subscribe("printer.extruders", books.hear_extruders)
     tasks = [node.spawn(work) for work in (books.catch_up(), books.run(), reports.run(), link.run())]
 

@@ -13,7 +13,8 @@ class Pace:
     """How long things may take, in seconds.
 
     A report's answer is waited for long, with the connection kept open: while it is open nothing is uncertain, and a
-    Spoolman that was frozen or slow answers in the end. `settle_s`: see `booking.decide`.
+    Spoolman that was frozen or slow answers in the end. `settle_s`: see `booking.decide`. A ping is sent after `ping_s`
+    without a message, and has half as long again to be answered. `reopen_s`: between attempts to open the database.
     """
 
     settle_s: float = 15.0
@@ -21,13 +22,14 @@ class Pace:
     read_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0
     proxy_timeout_s: float = 10.0
-    ping_s: float = 10.0
+    ping_s: float = 7.0
     close_s: float = 0.3
     last_answer_s: float = 0.3
     reconnect_s: float = 2.0
     reconnect_most_s: float = 10.0
     status_s: float = 1.0
     catch_up_s: float = 1.0
+    reopen_s: float = 10.0
 
 
 PACE = Pace()

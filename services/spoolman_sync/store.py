@@ -1,10 +1,17 @@
-"""The ledger on disk: the whole of it, with the place in the journal of remote calls, in one transaction."""
+"""The ledger on disk: the whole of it, with the places in the bridge's journals, in one transaction."""
 
+import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from bus.database import open_database, transaction
 from bus.journal import Cursor
+from services.spoolman_sync.held import Held, Job, Unassigned, Uncertain
 from services.spoolman_sync.ledger import Attempt, Ledger, Mark
+
+CALLS = "printer.remote_calls"
+JOBS = "printer.jobs"
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS ledger (
@@ -14,41 +21,114 @@ CREATE TABLE IF NOT EXISTS marks (extruder TEXT PRIMARY KEY, highest_mm REAL NOT
 CREATE TABLE IF NOT EXISTS pending (spool_id INTEGER PRIMARY KEY, mm REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS attempts (spool_id INTEGER PRIMARY KEY, mm REAL NOT NULL, before_mm REAL NOT NULL);
 """
+"""Version 0. It never changes: what came later is a step, which new databases take like old ones."""
+
+STEPS: tuple[tuple[str, ...], ...] = (
+    (
+        "ALTER TABLE ledger ADD COLUMN uncertain_mm REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger ADD COLUMN job_filename TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE ledger ADD COLUMN job_began_at REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE ledger ADD COLUMN jobs_journal_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE ledger ADD COLUMN jobs_journal_number INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE attempts ADD COLUMN before_g REAL",
+        "CREATE TABLE unassigned (filename TEXT NOT NULL, began_at REAL NOT NULL, mm REAL NOT NULL, at REAL NOT NULL, "
+        "spool_id INTEGER)",
+        "CREATE TABLE uncertain (spool_id INTEGER NOT NULL, mm REAL NOT NULL, before_mm REAL NOT NULL, "
+        "after_mm REAL NOT NULL, at REAL NOT NULL)",
+    ),
+)
+"""Step n leads from version n to n + 1; the version is SQLite's user_version."""
+
+COLUMNS = {
+    "ledger": "id, session, joined, spool_id, unassigned_mm, uncertain_mm, booked_mm, journal_id, journal_number, "
+    "jobs_journal_id, jobs_journal_number, job_filename, job_began_at",
+    "marks": "extruder, highest_mm, last_mm",
+    "pending": "spool_id, mm",
+    "attempts": "spool_id, mm, before_mm, before_g",
+    "unassigned": "filename, began_at, mm, at, spool_id",
+    "uncertain": "spool_id, mm, before_mm, after_mm, at",
+}
+"""In the row of the ledger, the unassigned and the uncertain length are the sums of the rows no longer kept."""
+
+Cursors = Mapping[str, Cursor]
+"""Topic of a journal → the last entry of it that was handled."""
+Rows = list[tuple[Any, ...]]
 
 
 class Store:
-    """Raises sqlite3.Error where the disk refuses, and has then changed nothing."""
+    """Raises sqlite3.Error where the disk refuses, and has then changed nothing. To open it also raises OSError."""
 
     def __init__(self, path: Path) -> None:
         self._connection = open_database(path, SCHEMA)
+        try:
+            self._migrate()
+            self._saved = {table: self._read(table) for table in COLUMNS}
+        except sqlite3.Error:
+            self._connection.close()
+            raise
 
-    def load(self) -> tuple[Ledger, Cursor]:
+    def load(self) -> tuple[Ledger, Cursors]:
         """What was saved last; empty ones before."""
-        run = self._connection.execute
-        row = run("SELECT session, joined, spool_id, unassigned_mm, booked_mm, journal_id, journal_number FROM ledger")
-        found = row.fetchone()
-        if found is None:
-            return Ledger(), Cursor()
-        session, joined, spool_id, unassigned_mm, booked_mm, journal_id, number = found
-        marks = {name: Mark(highest, last) for name, highest, last in run("SELECT * FROM marks").fetchall()}
-        pending = dict(run("SELECT spool_id, mm FROM pending").fetchall())
-        attempts = {spool: Attempt(mm, before) for spool, mm, before in run("SELECT * FROM attempts").fetchall()}
-        ledger = Ledger(session, bool(joined), marks, spool_id, pending, attempts, unassigned_mm, booked_mm)
-        return ledger, Cursor(journal_id, number)
+        if not self._saved["ledger"]:
+            return Ledger(), {CALLS: Cursor(), JOBS: Cursor()}
+        (_, session, joined, spool_id, unassigned_mm, uncertain_mm, booked_mm, *rest) = self._saved["ledger"][0]
+        calls_id, calls_number, jobs_id, jobs_number, filename, began_at = rest
+        unassigned = tuple(
+            Unassigned(Job(name, began), mm, at, spool) for name, began, mm, at, spool in self._saved["unassigned"]
+        )
+        ledger = Ledger(
+            session,
+            bool(joined),
+            {name: Mark(highest, last) for name, highest, last in self._saved["marks"]},
+            spool_id,
+            dict(self._saved["pending"]),
+            {spool: Attempt(*attempt) for spool, *attempt in self._saved["attempts"]},
+            booked_mm,
+            Job(filename, began_at),
+            Held(unassigned, unassigned_mm),
+            Held(tuple(Uncertain(*row) for row in self._saved["uncertain"]), uncertain_mm),
+        )
+        return ledger, {CALLS: Cursor(calls_id, calls_number), JOBS: Cursor(jobs_id, jobs_number)}
 
-    def save(self, ledger: Ledger, cursor: Cursor) -> None:
-        """On disk when it returns."""
-        row = (ledger.session, ledger.joined, ledger.spool_id, ledger.unassigned_mm, ledger.booked_mm,
-               cursor.journal_id, cursor.number)  # fmt: skip
-        attempts = [(spool, attempt.mm, attempt.before_mm) for spool, attempt in ledger.attempts.items()]
-        marks = [(name, mark.highest_mm, mark.last_mm) for name, mark in ledger.marks.items()]
+    def save(self, ledger: Ledger, cursors: Cursors) -> None:
+        """On disk when it returns. Tables that did not change are not written: a card wears out by pages."""
+        fresh = {table: rows for table, rows in _tables(ledger, cursors).items() if rows != self._saved[table]}
         with transaction(self._connection):
-            for table in ("ledger", "marks", "pending", "attempts"):
+            for table, rows in fresh.items():
+                marks = ", ".join("?" for _ in COLUMNS[table].split(","))
                 self._connection.execute(f"DELETE FROM {table}")
-            self._connection.execute("INSERT INTO ledger VALUES (1, ?, ?, ?, ?, ?, ?, ?)", row)
-            self._connection.executemany("INSERT INTO marks VALUES (?, ?, ?)", marks)
-            self._connection.executemany("INSERT INTO pending VALUES (?, ?)", ledger.pending.items())
-            self._connection.executemany("INSERT INTO attempts VALUES (?, ?, ?)", attempts)
+                self._connection.executemany(f"INSERT INTO {table} ({COLUMNS[table]}) VALUES ({marks})", rows)
+        self._saved.update(fresh)
 
     def close(self) -> None:
         self._connection.close()
+
+    def _read(self, table: str) -> Rows:
+        return self._connection.execute(f"SELECT {COLUMNS[table]} FROM {table} ORDER BY rowid").fetchall()
+
+    def _migrate(self) -> None:
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if version > len(STEPS):
+            raise sqlite3.OperationalError(f"it was written by a newer version (schema {version}, known: {len(STEPS)})")
+        for number, statements in enumerate(STEPS[version:], version + 1):
+            with transaction(self._connection):
+                for statement in statements:
+                    self._connection.execute(statement)
+                self._connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _tables(ledger: Ledger, cursors: Cursors) -> dict[str, Rows]:
+    calls, jobs = cursors[CALLS], cursors[JOBS]
+    row = (
+        1, ledger.session, int(ledger.joined), ledger.spool_id, ledger.unassigned.older_mm, ledger.uncertain.older_mm,
+        ledger.booked_mm, calls.journal_id, calls.number, jobs.journal_id, jobs.number, ledger.job.filename,
+        ledger.job.began_at,
+    )  # fmt: skip
+    return {
+        "ledger": [row],
+        "marks": [(name, mark.highest_mm, mark.last_mm) for name, mark in ledger.marks.items()],
+        "pending": list(ledger.pending.items()),
+        "attempts": [(spool, a.mm, a.before_mm, a.before_g) for spool, a in ledger.attempts.items()],
+        "unassigned": [(r.job.filename, r.job.began_at, r.mm, r.at, r.spool_id) for r in ledger.unassigned.rows],
+        "uncertain": [(r.spool_id, r.mm, r.before_mm, r.after_mm, r.at) for r in ledger.uncertain.rows],
+    }

@@ -1,8 +1,8 @@
 """Failures on request: which requests go wrong, how, and how often. Pure."""
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 Kind = Literal["status", "not_json", "cut", "hang", "delay", "drop_reply", "late_reply"]
 
@@ -13,7 +13,7 @@ class Fault:
 
     | kind | executed | the client sees |
     |---|---|---|
-    | status | no | `status` with {"message": "injected"} |
+    | status | no | `status` with `body` as JSON |
     | not_json | no | `status` with an HTML page |
     | cut | no | the connection closed |
     | hang | no | nothing, until the server stops |
@@ -30,6 +30,7 @@ class Fault:
     status: int = 503
     delay_s: float = 0.0
     times: int | None = 1
+    body: Any = field(default_factory=lambda: {"message": "injected"})
 
     def matches(self, method: str, path: str) -> bool:
         return bool(re.search(self.method, method) and re.search(self.path, path))

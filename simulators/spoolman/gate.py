@@ -109,7 +109,7 @@ def cut(request: web.Request) -> None:
 def _injected(fault: Fault) -> web.Response:
     if fault.kind == "not_json":
         return web.Response(status=fault.status, text="<html>injected</html>", content_type="text/html")
-    return web.json_response({"message": "injected"}, status=fault.status)
+    return web.json_response(fault.body, status=fault.status)
 
 
 def _decode(body: bytes) -> Any:

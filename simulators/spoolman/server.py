@@ -101,6 +101,11 @@ class SimulatedSpoolman:
         """Adds a vendor, filament or spool without a request and returns its id."""
         return self.store.create(resource, check(resource, fields, partial=False), datetime.now(UTC))
 
+    async def use_spool(self, spool_id: int, mm: float) -> None:
+        """Uses a spool as somebody else would; websocket clients hear of it."""
+        self.store.use(spool_id, {"use_length": mm}, datetime.now(UTC))
+        await self._announce("updated", "spool", self.store.show("spool", spool_id))
+
     async def delete_spool(self, spool_id: int) -> None:
         """Deletes a spool as somebody else would; websocket clients hear of it."""
         shown = self.store.show("spool", spool_id)

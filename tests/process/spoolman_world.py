@@ -53,7 +53,7 @@ class World:
         self.bridge: Node
         self.gateway = bus.node("gateway")
         self.heard: dict[str, list[Any]] = {}
-        for topic in ("spoolman.active", "spoolman.link", "spoolman.status"):
+        for topic in ("spoolman.active", "spoolman.link", "spoolman.status", "spoolman.ledger"):
             self.heard[topic] = []
             self.gateway.subscribe(topic, lambda m: self.heard[m.topic].append(m.value))
 
@@ -88,6 +88,11 @@ class World:
         """A macro does."""
         call = {"method": "spoolman_set_active_spool", "params": params, "extruders": self.extruders}
         self.bridge.append("printer.remote_calls", call)
+
+    def print_event(self, event: str, filename: str) -> None:
+        """A print began, ended or paused."""
+        job = {"event": event, "previous": {}, "current": {"filename": filename}, "message": ""}
+        self.bridge.append("printer.jobs", {**job, "extruders": self.extruders})
 
     # -- the service ---------------------------------------------------------------------------------------------
 
@@ -134,9 +139,19 @@ class World:
         await eventually(lambda: abs(self.waiting_mm + self.used() - self.truth_mm) < 0.01)
 
     @property
+    def status(self) -> dict[str, Any]:
+        """The last one told; before, one that says nothing."""
+        nothing: dict[str, Any] = {"pending_reports": [], "uncertain": [], "last_error": None, "next_try": None}
+        return (self.heard["spoolman.status"] or [nothing])[-1]  # type: ignore[no-any-return]
+
+    @property
+    def ledger(self) -> dict[str, float]:
+        """The sums told last."""
+        return (self.heard["spoolman.ledger"] or [{}])[-1]  # type: ignore[no-any-return]
+
+    @property
     def waiting_mm(self) -> float:
-        reports = self.heard["spoolman.status"][-1]["pending_reports"] if self.heard["spoolman.status"] else []
-        return float(sum(report["filament_used"] for report in reports))
+        return float(sum(report["filament_used"] for report in self.status["pending_reports"]))
 
     # -- Spoolman ------------------------------------------------------------------------------------------------
 

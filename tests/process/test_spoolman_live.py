@@ -30,7 +30,7 @@ def test_nothing_wrong() -> None:
     play(scenario)
 
 
-def test_spoolman_is_away_for_a_while() -> None:
+def test_spoolman_is_down_for_a_while() -> None:
     async def scenario(made: World) -> None:
         await ready(made)
         made.extrude(100.0)
@@ -53,7 +53,7 @@ SETTLED_S = 40.0
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_process_ends_and_comes_back(number: signal.Signals) -> None:
+def test_the_service_is_killed_or_terminated_and_comes_back(number: signal.Signals) -> None:
     async def scenario(made: World) -> None:
         async with process(made) as service:
             made.extrude(60.0)
@@ -67,7 +67,7 @@ def test_the_process_ends_and_comes_back(number: signal.Signals) -> None:
     play(scenario)
 
 
-def test_the_process_is_killed_while_spoolman_is_down() -> None:
+def test_the_service_is_killed_while_spoolman_is_down() -> None:
     async def scenario(made: World) -> None:
         async with process(made) as service:
             made.extrude(95.26)
@@ -85,7 +85,7 @@ def test_the_process_is_killed_while_spoolman_is_down() -> None:
     play(scenario)
 
 
-def test_the_process_is_killed_while_a_report_is_under_way() -> None:
+def test_the_service_is_killed_while_a_report_is_under_way() -> None:
     """Executed, its answer never read: the next life finds it in Spoolman."""
 
     async def scenario(made: World) -> None:
@@ -102,10 +102,10 @@ def test_the_process_is_killed_while_a_report_is_under_way() -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("times", [1, 3])
-@pytest.mark.parametrize("kind", ["drop_reply", "cut"])
+@pytest.mark.parametrize("times", [1, 3], ids=["one", "three"])
+@pytest.mark.parametrize("kind", ["drop_reply", "cut"], ids=["executed", "not executed"])
 def test_answers_are_lost(kind: Any, times: int) -> None:
-    """drop_reply: executed. cut: not executed. The client sees the same."""
+    """The client sees the same."""
 
     async def scenario(made: World) -> None:
         await ready(made)
@@ -177,6 +177,17 @@ def test_two_extruders() -> None:
     play(scenario)
 
 
+def test_messages_are_missed() -> None:
+    async def scenario(made: World) -> None:
+        await ready(made)
+        for mm in (10.0, 20.0, 30.0):
+            made.extrude(mm, tell=False)
+        made.extrude(1.5)
+        await made.booked()
+
+    play(scenario)
+
+
 def test_klipper_restarts_and_another_spool_is_chosen_before_the_first_move() -> None:
     async def scenario(made: World) -> None:
         await ready(made)
@@ -229,7 +240,7 @@ def test_the_bridge_restarts_in_a_print() -> None:
     play(scenario)
 
 
-@pytest.mark.parametrize("behind_a_proxy", [False, True])
+@pytest.mark.parametrize("behind_a_proxy", [False, True], ids=["directly", "behind a proxy"])
 def test_a_frozen_spoolman_is_noticed_and_costs_nothing(tmp_path: Path, behind_a_proxy: bool) -> None:
     """Stopped in the middle of a report: what lies in its buffers is executed when it goes on."""
 
@@ -269,6 +280,8 @@ async def freeze_in_a_report(made: World, spoolman: asyncio.subprocess.Process, 
     spoolman.send_signal(signal.SIGSTOP)
     made.extrude(25.0)
     await made.linked(False)
+    await eventually(lambda: "Spoolman does not answer: it hangs" in (made.status["last_error"] or ""))
+    assert made.status["spoolman_connected"] is False
     made.extrude(30.0)
     await eventually(lambda: made.waiting_mm == 55.0)
     spoolman.send_signal(signal.SIGCONT)

@@ -1,12 +1,11 @@
 """The filament ledger, case by case."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bus.journal import Cursor
+from services.spoolman_sync.held import Job, Unassigned, Uncertain
 from services.spoolman_sync.ledger import (
     Attempt,
     Extruders,
@@ -16,9 +15,10 @@ from services.spoolman_sync.ledger import (
     choose,
     close,
     count,
+    doubt,
     forget,
+    job_at,
 )
-from services.spoolman_sync.store import Store
 
 
 def at(session: int = 1, **position_mm: float) -> Extruders:
@@ -140,6 +140,7 @@ def test_a_deleted_spool_leaves_its_filament_unassigned() -> None:
     ledger = count(begin(count(FRESH, at(extruder=10.0)), 7, 0.0), at(extruder=14.0))
     ledger = forget(ledger, 7)
     assert (ledger.spool_id, ledger.unassigned_mm, ledger.unreported()) == (None, 14.0, {})
+    assert ledger.unassigned.rows == (Unassigned(Job(), 14.0, 0.0, spool_id=7),)
     assert forget(ledger, 7) == ledger
     assert forget(choose(ledger, 8), 7).spool_id == 8
 
@@ -154,18 +155,6 @@ def test_positions_that_are_not_known_are_left_out() -> None:
     assert Extruders.read(value) == Extruders(3, {"extruder1": 2.0})
 
 
-def test_a_ledger_comes_back_from_disk_as_it_was(tmp_path: Path) -> None:
-    ledger = count(choose(begin(count(FRESH, at(extruder=10.0)), 7, 2.5), 8), at(extruder=12.0, extruder1=1.0))
-    ledger = replace(count(choose(ledger, None), at(extruder=20.0)), booked_mm=33.0)
-    store = Store(tmp_path / "ledger.sqlite")
-    assert store.load() == (Ledger(), Cursor())
-    store.save(ledger, Cursor("journal", 5))
-    store.close()
-    again = Store(tmp_path / "ledger.sqlite")
-    assert again.load() == (ledger, Cursor("journal", 5))
-    again.close()
-
-
 def test_the_end_of_the_session_before_counts_also_when_nobody_here_saw_it() -> None:
     ledger = count(FRESH, at(extruder=12.5))
     restarted = Extruders(2, {"extruder": 3.0}, previous=at(1, extruder=20.0, extruder1=4.0))
@@ -178,9 +167,47 @@ def test_the_end_of_the_session_before_counts_also_when_nobody_here_saw_it() -> 
 def test_the_sums_add_up() -> None:
     ledger = close(begin(count(FRESH, at(extruder=12.5)), 7, 100.0), 7, booked=True)
     ledger = count(choose(count(ledger, at(extruder=13.0)), None), at(extruder=15.0))
-    assert ledger.sums == {"extruded_mm": 15.0, "booked_mm": 12.5, "pending_mm": 0.5, "unassigned_mm": 2.0}
+    assert ledger.sums == {
+        "extruded_mm": 15.0, "booked_mm": 12.5, "pending_mm": 0.5, "unassigned_mm": 2.0, "uncertain_mm": 0.0
+    }  # fmt: skip
 
 
 def test_a_position_of_zero_after_a_gap_is_a_restart() -> None:
     ledger = count(count(FRESH, at(extruder=20.0)), at(extruder=0.0), after_gap=True)
     assert count(ledger, at(extruder=5.0)).pending == {7: 25.0}
+
+
+def test_what_nobody_can_tell_is_neither_booked_nor_reported_again() -> None:
+    ledger = doubt(begin(count(FRESH, at(extruder=10.0)), 7, 100.0, 0.3), 7, 104.0, at=50.0)
+    assert ledger.uncertain.rows == (Uncertain(7, 10.0, 100.0, 104.0, 50.0),)
+    assert (ledger.extruded_mm, ledger.uncertain_mm, ledger.unreported()) == (10.0, 10.0, {})
+    assert doubt(ledger, 7, 104.0, at=51.0) == ledger
+    assert forget(ledger, 7).uncertain == ledger.uncertain
+
+
+def test_filament_of_no_spool_is_kept_by_job() -> None:
+    ledger = count(choose(FRESH, None), Extruders(1, {"extruder": 2.0}, at=5.0))
+    first, second = Job("a.gcode", 6.0), Job("a.gcode", 60.0)
+    ledger = job_at(ledger, Extruders(1, {"extruder": 3.0}, at=6.0), first)
+    for mm, now in ((10.0, 7.0), (12.0, 8.0)):
+        ledger = count(ledger, Extruders(1, {"extruder": mm}, at=now))
+    ledger = job_at(job_at(ledger, None, Job("", 9.0)), None, second)
+    ledger = count(ledger, Extruders(1, {"extruder": 13.0}, at=61.0))
+    assert ledger.unassigned.rows == (
+        Unassigned(Job(), 3.0, 6.0), Unassigned(first, 9.0, 8.0), Unassigned(second, 1.0, 61.0)
+    )  # fmt: skip
+
+
+def test_an_old_job_counts_nothing_before_a_printer_was_counted() -> None:
+    job = Job("a.gcode", 6.0)
+    assert job_at(Ledger(), at(1, extruder=10.0), job) == Ledger(job=job)
+
+
+@pytest.mark.parametrize(("session", "pending_mm"), [(1, 500.0), (3, 500.0), (5, 530.0)])
+def test_a_journal_of_a_bridge_that_lost_its_memory_goes_on_with_the_printer(session: int, pending_mm: float) -> None:
+    """Its first entry finds a Klipper that restarted: the number of the session may be any."""
+    ledger = count(FRESH, at(3, extruder=500.0))
+    told = at(session, extruder=30.0)
+    assert job_at(ledger, told, Job("a.gcode", 6.0), after_gap=True).pending == {7: 530.0}
+    assert change_at(ledger, told, 7, after_gap=True).pending == {7: 530.0}
+    assert job_at(ledger, told, Job("a.gcode", 6.0)).pending == {7: pending_mm}
