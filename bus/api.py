@@ -3,7 +3,9 @@
 A new method is one row here and one handler at its owner; the gateway has no code per feature.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from bus.params import Param
 from bus.services import SERVICES
@@ -21,7 +23,9 @@ class Method:
     """`http` routes are "VERB /path", path parameters in braces, `{path:*}` takes the rest. `answer` names the state
     topic the gateway serves the result from; a mirror is asked for the objects wanted. `section`: exists only when
     the configuration has it. `connection`: handled on the connection it came over, so only for websockets and the
-    Unix socket. `raw`: HTTP only, handled with the request itself. `bare`: the answer is not wrapped in "result"."""
+    Unix socket. `raw`: HTTP only, handled with the request itself. `bare`: the answer is not wrapped in "result".
+    `idempotent`: asking twice does no more than once, always or when this parameter has this value. Such a call waits
+    for an owner that restarts; any other fails at once, for nothing may happen later than its caller thinks."""
 
     name: str
     http: tuple[str, ...]
@@ -38,6 +42,14 @@ class Method:
     status: int = 200
     debug: bool = False
     public: bool = False
+    idempotent: bool | tuple[str, str] = False
+
+    def repeatable(self, params: Mapping[str, Any]) -> bool:
+        """Whether this call of it is idempotent."""
+        if isinstance(self.idempotent, bool):
+            return self.idempotent
+        name, value = self.idempotent
+        return params.get(name) == value
 
 
 def _both(path: str) -> tuple[str, ...]:
@@ -59,15 +71,18 @@ SPOOL_ID = Param("spool_id", "integer", "null or absent: no spool", default=None
 ROOT = Param("root", "string", "gcodes, config or logs", max_length=64)
 
 _PRINTER = (
-    Method("printer.info", _both("/printer/info"), "klipper_bridge", (), "Klipper's state, versions and paths"),
-    Method("printer.objects.list", _both("/printer/objects/list"), "klipper_bridge", (), "names of Klipper's objects"),
+    Method("printer.info", _both("/printer/info"), "klipper_bridge", (), "Klipper's state, versions and paths",
+           idempotent=True),
+    Method("printer.objects.list", _both("/printer/objects/list"), "klipper_bridge", (), "names of Klipper's objects",
+           idempotent=True),
     Method("printer.objects.query", _both("/printer/objects/query"), "klipper_bridge", (OBJECTS,),
-           "current values of objects; from the mirror when it has them", answer="printer.objects"),
+           "current values of objects; from the mirror when it has them", answer="printer.objects", idempotent=True),
     Method("printer.objects.subscribe", _post("/printer/objects/subscribe"), "gateway", (OBJECTS,),
            "current values, then notify_status_update for each change", connection=True),
     Method("printer.gcode.script", _both("/printer/gcode/script"), "klipper_bridge", (SCRIPT,),
            "runs G-code; the answer comes when Klipper has processed it", deadline_s=UNLIMITED),
-    Method("printer.gcode.help", _both("/printer/gcode/help"), "klipper_bridge", (), "{command: description}"),
+    Method("printer.gcode.help", _both("/printer/gcode/help"), "klipper_bridge", (), "{command: description}",
+           idempotent=True),
     Method("printer.print.start", _post("/printer/print/start"), "klipper_bridge", (FILENAME,), "starts a print",
            deadline_s=UNLIMITED),
     Method("printer.print.pause", _post("/printer/print/pause"), "klipper_bridge", (), "pauses", deadline_s=UNLIMITED),
@@ -82,7 +97,7 @@ _PRINTER = (
     Method("printer.firmware_restart", _post("/printer/firmware_restart"), "klipper_bridge", (),
            "resets the microcontrollers and restarts Klipper", deadline_s=UNLIMITED),
     Method("printer.query_endstops.status", _both("/printer/query_endstops/status"), "klipper_bridge", (),
-           "{endstop: open or TRIGGERED}", deadline_s=UNLIMITED),
+           "{endstop: open or TRIGGERED}", deadline_s=UNLIMITED, idempotent=True),
 )  # fmt: skip
 
 _SERVER = (
@@ -120,7 +135,7 @@ _ACCESS_AND_MACHINE = (
 
 _NOTIFIER = (
     Method("server.notifiers.list", _get("/server/notifiers/list"), "notifier", (), "the notifiers as configured",
-           answer="notifier.list", section="notifier"),
+           answer="notifier.list", section="notifier", idempotent=True),
     Method("debug.notifiers.test", _post("/debug/notifiers/test"), "notifier",
            (Param("name", "string", "of the notifier", max_length=256),),
            "pushes a test and answers with what happened", deadline_s=SLOW_S, section="notifier", debug=True),
@@ -129,9 +144,9 @@ _NOTIFIER = (
 _SPOOLMAN = (
     Method("server.spoolman.status", _get("/server/spoolman/status"), "spoolman_sync", (),
            "connection (since when, last error, next try), active spool, reports not yet confirmed, filament of no spool "
-           "by job, reports of uncertain outcome", answer="spoolman.status", section="spoolman"),
+           "by job, reports of uncertain outcome", answer="spoolman.status", section="spoolman", idempotent=True),
     Method("server.spoolman.get_spool_id", _get("/server/spoolman/spool_id"), "spoolman_sync", (), "the active spool",
-           answer="spoolman.active", section="spoolman"),
+           answer="spoolman.active", section="spoolman", idempotent=True),
     Method("server.spoolman.post_spool_id", _post("/server/spoolman/spool_id"), "spoolman_sync", (SPOOL_ID,),
            "sets or unsets the active spool", section="spoolman"),
     Method("server.spoolman.proxy", _post("/server/spoolman/proxy"), "spoolman_sync",
@@ -140,14 +155,16 @@ _SPOOLMAN = (
             Param("query", "string", "query string", default=None, nullable=True, max_length=16_384),
             Param("body", "any", "sent as JSON", default=None, nullable=True, max_length=1_000_000),
             Param("use_v2_response", "boolean", "errors of Spoolman's as a result", default=False)),
-           "passes a request on to Spoolman", deadline_s=SLOW_S, section="spoolman"),
+           "passes a request on to Spoolman", deadline_s=SLOW_S, section="spoolman",
+           idempotent=("request_method", "GET")),
 )  # fmt: skip
 
 
 def _octoprint(name: str, http: tuple[str, ...], meaning: str, params: tuple[Param, ...] = (), status: int = 200,
                deadline_s: float | None = QUICK_S) -> Method:  # fmt: skip
+    reads = not any(route.startswith("POST") and "login" not in route for route in http)
     return Method(f"octoprint.{name}", http, "octo_shim", params, meaning, deadline_s=deadline_s,
-                  section="octoprint_compat", rpc=False, bare=True, status=status)  # fmt: skip
+                  section="octoprint_compat", rpc=False, bare=True, status=status, idempotent=reads)  # fmt: skip
 
 
 _OCTOPRINT = (

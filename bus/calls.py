@@ -16,16 +16,26 @@ from zmq.utils.monitor import recv_monitor_message
 
 from bus.api import METHODS, QUICK_S, owner_of
 from bus.envelope import Reply, Request, boot_time_s, read_reply
-from bus.errors import Fault, not_found, too_late, unavailable
+from bus.errors import Fault, not_found, too_late
 
 log = logging.getLogger("bus.calls")
 
 FIRST_CONNECTION_S = 1.0
 """How long a first call waits for a connection that was only just begun; later ones fail at once."""
 
+RESTART_S = 10.0
+"""An owner away for longer is not restarting: calls that would wait for it fail at once, too."""
+
 RECONNECT_MS = 50
 RECONNECT_MAX_MS = 500
 UNSET: Any = object()
+
+
+class Away(Fault):
+    """503: nobody carried the request out to its end."""
+
+    def __init__(self, owner: str, how: str = "is not running") -> None:
+        super().__init__(503, f"{owner} {how}")
 
 
 class Link:
@@ -43,7 +53,7 @@ class Link:
         self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
         self._socket.setsockopt(zmq.RECONNECT_IVL_MAX, RECONNECT_MAX_MS)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
-        self._opened_at = boot_time_s()
+        self._opened_at = self._away_since = boot_time_s()
         self._socket.connect(address)
 
     async def read(self) -> None:
@@ -67,41 +77,63 @@ class Link:
                 self.connected.set()
                 continue
             self.connected.clear()
+            self._away_since = boot_time_s()
             waiting, self._waiting = self._waiting, {}
             for future in waiting.values():
                 if not future.done():
-                    future.set_exception(unavailable(f"{self.owner} stopped before it answered"))
+                    future.set_exception(Away(self.owner, "stopped before it answered"))
 
-    async def call(self, method: str, params: dict[str, Any], deadline_s: float | None) -> Reply:
-        """The owner's reply. Raises Fault 503 (away), 504 (too late) or what the owner answered."""
+    async def call(
+        self, method: str, params: dict[str, Any], deadline_s: float | None, repeatable: bool = False
+    ) -> Reply:
+        """The owner's reply. Raises Fault 503 (away), 504 (too late) or what the owner answered.
+
+        A `repeatable` call waits for an owner that restarts, and is made again when the owner stopped before it answered.
+        """
         now = boot_time_s()
-        await self._first_connection(now)
         deadline_at = None if deadline_s is None else now + deadline_s
-        request = Request(next(self._ids), method, self.caller, deadline_at, params, begin_by=now + QUICK_S)
+        give_up_at = now + (QUICK_S if deadline_s is None else deadline_s)
+        while True:
+            try:
+                first = self._opened_at + FIRST_CONNECTION_S
+                await self._connection(min(give_up_at, self._away_since + RESTART_S) if repeatable else first)
+                return await self._ask(method, params, deadline_at, now + QUICK_S)
+            except Away:
+                if not repeatable or boot_time_s() >= min(give_up_at, self._away_since + RESTART_S):
+                    raise
+            await asyncio.sleep(RECONNECT_MS / 1000)
+
+    async def _ask(
+        self, method: str, params: dict[str, Any], deadline_at: float | None, begin_by: float | None
+    ) -> Reply:
+        request = Request(next(self._ids), method, self.caller, deadline_at, params, begin_by)
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiting[request.id] = future
+        started = boot_time_s()
+        left_s = None if deadline_at is None else deadline_at - started
         try:
             await self._socket.send_multipart(request.frames(), flags=zmq.NOBLOCK)
-            async with asyncio.timeout(deadline_s):
+            async with asyncio.timeout(left_s):
                 reply = await future
         except zmq.Again:
-            raise unavailable(f"{self.owner} is not running") from None
+            raise Away(self.owner) from None
         except TimeoutError:
-            raise too_late(f"{self.owner} did not answer {method} within {deadline_s:g} s") from None
+            raise too_late(f"{self.owner} did not answer {method} within {left_s:.2g} s") from None
         finally:
             self._waiting.pop(request.id, None)
         if not reply.ok:
             raise Fault(reply.code, reply.result)
         return reply
 
-    async def _first_connection(self, now: float) -> None:
-        left_s = self._opened_at + FIRST_CONNECTION_S - now
+    async def _connection(self, until: float) -> None:
+        """Waits for one until this boot time. Raises Away."""
+        left_s = until - boot_time_s()
         if not self.connected.is_set() and left_s > 0:
             try:
                 async with asyncio.timeout(left_s):
                     await self.connected.wait()
             except TimeoutError:
-                raise unavailable(f"{self.owner} is not running") from None
+                raise Away(self.owner) from None
 
     def close(self) -> None:
         self._socket.disable_monitor()
@@ -129,7 +161,8 @@ class Calls:
             raise not_found(f"Method not found: {method}")
         if deadline_s is UNSET:
             deadline_s = METHODS[method].deadline_s if method in METHODS else QUICK_S
-        return await self.link(owner).call(method, params, deadline_s)
+        repeatable = method in METHODS and METHODS[method].repeatable(params)
+        return await self.link(owner).call(method, params, deadline_s, repeatable)
 
     def close(self) -> None:
         for link in self._links.values():

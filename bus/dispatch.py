@@ -40,6 +40,7 @@ class Dispatch:
         self.running: Counter[str] = Counter()
         self._built_in = built_in
         self._handlers: Mapping[str, Handler] = {}
+        self._ready = asyncio.Event()
         self._trace = trace
 
     def serve(self, handlers: Mapping[str, Handler]) -> None:
@@ -51,6 +52,7 @@ class Dispatch:
         if rows != set(handlers):
             raise ValueError(f"{self.owner}: rows and handlers differ: {sorted(rows ^ set(handlers))}")
         self._handlers = handlers
+        self._ready.set()
 
     @property
     def under_way(self) -> int:
@@ -81,10 +83,11 @@ class Dispatch:
             raise unavailable(f"{self.owner} is busy: {MOST_AT_ONCE} requests of {request.method} are under way")
         if any(at is not None and now >= at for at in (request.deadline_at, request.begin_by)):
             raise too_late(f"{request.method} reached {self.owner} after its deadline")
-        work = self._find(request)
         try:
             async with asyncio.timeout(None if request.deadline_at is None else request.deadline_at - now):
-                return await work
+                if request.method in METHODS:
+                    await self._ready.wait()  # the first requests may come before the service is up
+                return await self._find(request)
         except TimeoutError:
             raise too_late(f"{self.owner} could not answer {request.method} in time") from None
 

@@ -25,6 +25,10 @@ from services.klipper_bridge.remote import REMOTE_METHODS, checked_call
 RETRY_S = (0.1, 0.1, 0.1, 0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 1.0, 2.0)
 """Waits between attempts to connect; the last one is repeated. A restart of Klipper takes one to two seconds."""
 
+READS = frozenset({"info", "objects/list", "objects/query", "gcode/help", "query_endstops/status"})
+SETTLE_S = 2.0
+"""At the start: how long Klipper has to take the connection before it counts as away."""
+
 DISK_RETRY_S = 5.0
 """Between attempts to write what the disk refused."""
 
@@ -55,6 +59,7 @@ class Bridge:
         self._restarting = False
         self._unsaid: deque[tuple[str, dict[str, Any]]] = deque(maxlen=UNSAID_MOST)
         self._growing = asyncio.Lock()
+        self._settled = asyncio.Event()
 
     # -- in from the bus -----------------------------------------------------------------------------------------
 
@@ -71,7 +76,9 @@ class Bridge:
         return self._objects.full_copy
 
     async def ask(self, method: str, params: dict[str, Any]) -> Any:
-        """A request to Klipper. Raises Fault."""
+        """A request to Klipper. One that changes nothing waits while this process has only just begun. Raises Fault."""
+        if method in READS:
+            await self._settled.wait()
         if self._connection is None:
             raise unavailable(NOT_CONNECTED)
         return await self._connection.request(method, params)
@@ -80,7 +87,8 @@ class Bridge:
 
     async def run(self) -> None:
         """Until cancelled: connects in any order of start, and again after every loss."""
-        self._say_state("disconnected", NOT_CONNECTED)
+        # Not yet said to be disconnected: what the process before this one said mostly still holds.
+        self._node.spawn(self._settle_soon())
         attempt, absent = 0, False
         while True:
             try:
@@ -89,11 +97,22 @@ class Bridge:
                 if not absent:
                     self._node.log.info("no Klipper at %s (%s): trying until there is one", self._path, error)
                 absent = True
+                self._settle()
             else:
                 if await self._live(connection):
                     attempt, absent = 0, False
             await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
             attempt += 1
+
+    async def _settle_soon(self) -> None:
+        await asyncio.sleep(SETTLE_S)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Klipper has come, or is away, or hangs."""
+        if not self._settled.is_set() and self._connection is None:
+            self._say_state("disconnected", NOT_CONNECTED)
+        self._settled.set()
 
     async def _live(self, connection: Connection) -> bool:
         """One connection from its start to its end; whether Klipper was there at all."""
@@ -211,6 +230,7 @@ class Bridge:
             # What was null before may be there now: an object's fields are fixed when it is subscribed to.
             self._node.spawn(self._grow(self._connection, again=True))
         self._say_state(state, message)
+        self._settle()
         if self._halting and state not in HALTED:
             # A shutdown is told in G-code's output at once and in webhooks up to an update later; in between a print
             # that it ended looks paused.

@@ -1,5 +1,7 @@
 """The process: hears the bridge, answers the rows of the table, carries the commands out."""
 
+import asyncio
+import contextlib
 import os
 import stat
 from importlib.metadata import PackageNotFoundError, version
@@ -15,6 +17,8 @@ from services.octo_shim import core, fixed
 from services.octo_shim.settings import SECTION, Settings, read_settings
 
 OWNER = "klipper_bridge"
+FIRST_WORD_S = 1.0
+"""How long the bridge has to tell a process that has only just begun."""
 
 
 class OctoShim:
@@ -28,6 +32,8 @@ class OctoShim:
         self._heaters: tuple[str, ...] = ()
         self._selected: str | None = None
         self._under_way: str | None = None
+        self._told = asyncio.Event()
+        self._patient_until = asyncio.get_running_loop().time() + FIRST_WORD_S
 
     def listen(self) -> None:
         self._node.publish("octo_shim.wants", core.wants(self._heaters))
@@ -36,6 +42,7 @@ class OctoShim:
 
     def _hear_state(self, message: Message) -> None:
         self._klipper = message.value["state"] if message.value["connected"] else "disconnected"
+        self._told.set()
 
     def _hear_objects(self, message: Message) -> None:
         before = self._mirror.status
@@ -48,7 +55,12 @@ class OctoShim:
             self._heaters = heaters
             self._node.publish("octo_shim.wants", core.wants(heaters))
 
-    def _view(self) -> core.View:
+    async def _view(self) -> core.View:
+        """What is known of the printer; of a process that has only just begun, when it was told."""
+        if not self._told.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._patient_until):
+                    await self._told.wait()
         return core.View(
             klipper="disconnected" if self._node.silent(OWNER) else self._klipper,
             status=self._mirror.status,
@@ -61,7 +73,7 @@ class OctoShim:
         return fixed.version(_release())
 
     async def server(self) -> dict[str, Any]:
-        return fixed.server(self._view())
+        return fixed.server(await self._view())
 
     async def user(self) -> dict[str, Any]:
         return fixed.USER
@@ -70,24 +82,24 @@ class OctoShim:
         return fixed.settings(self._settings)
 
     async def job(self) -> dict[str, Any]:
-        return core.job(self._view())
+        return core.job(await self._view())
 
     async def printer(self) -> dict[str, Any]:
-        return core.printer(self._view(), self._heaters)
+        return core.printer(await self._view(), self._heaters)
 
     async def profiles(self) -> dict[str, Any]:
         return fixed.profiles(self._heaters)
 
     async def printer_command(self, commands: list[str] | None, command: str | None) -> dict[str, Any]:
-        await self._carry_out(decide.printer_command(self._view(), commands, command))
+        await self._carry_out(decide.printer_command(await self._view(), commands, command))
         return {}
 
     async def job_command(self, command: str, action: str) -> dict[str, Any]:
-        await self._carry_out(decide.job_command(self._view(), command, action))
+        await self._carry_out(decide.job_command(await self._view(), command, action))
         return {}
 
     async def select(self, root: str, path: str, command: str, print: bool) -> dict[str, Any]:
-        calls = decide.select(self._view(), root, path, command, print, self._is_file)
+        calls = decide.select(await self._view(), root, path, command, print, self._is_file)
         self._selected = path
         await self._carry_out(calls)
         return {}

@@ -90,6 +90,7 @@ def run(node: Node, store: Store, settings: Settings, pace: Pace) -> None:
 
     async def pass_on(request_method: str, path: str, query: str | None, body: Any, use_v2_response: bool) -> Any:
         target, content = proxy.check_request(request_method, path, query, body)
+        await link.first_try()
         if not books.connected:
             return proxy.shape(unavailable("Spoolman server not available"), use_v2_response)
         try:

@@ -1,6 +1,7 @@
 """The websocket to Spoolman: its being up is the link's state; its events tell of spools that others use or delete."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable
@@ -40,6 +41,14 @@ class Link:
         self._deleted = deleted
         self._state = LinkState(False, time.time())
         self._said = ""
+        self._tried = asyncio.Event()
+
+    async def first_try(self) -> None:
+        """Waits for the outcome of the first try to connect, a moment at the most: a process that has only just begun knows
+        of no outage."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.first_try_s):
+                await self._tried.wait()
 
     async def run(self) -> None:
         """Connects for ever, with pauses that grow while nobody answers."""
@@ -52,6 +61,7 @@ class Link:
             else:
                 pause_s = self._pace.reconnect_s
                 self._fail(await self._listen(socket))
+            self._tried.set()
             self._tell(False, time.time() + pause_s)
             await asyncio.sleep(pause_s)
             pause_s = min(pause_s * 1.5, self._pace.reconnect_most_s)
@@ -72,6 +82,7 @@ class Link:
         self._said = ""
         try:
             self._tell(True)
+            self._tried.set()
             async for message in socket:
                 if message.type is aiohttp.WSMsgType.TEXT:
                     self._hear(message.data)

@@ -21,6 +21,7 @@ class Pace:
     report_timeout_s: float = 120.0
     read_timeout_s: float = 10.0
     connect_timeout_s: float = 10.0
+    first_try_s: float = 2.0
     proxy_timeout_s: float = 10.0
     ping_s: float = 7.0
     close_s: float = 0.3
