@@ -70,6 +70,8 @@ SCRIPT = Param("script", "string", "lines of G-code", max_length=1_000_000)
 SPOOL_ID = Param("spool_id", "integer", "null or absent: no spool", default=None, nullable=True, minimum=1)
 ROOT = Param("root", "string", "gcodes, config or logs", max_length=64)
 
+NOTIFIER = Param("name", "string", "of the notifier", max_length=256)
+
 _PRINTER = (
     Method("printer.info", _both("/printer/info"), "klipper_bridge", (), "Klipper's state, versions and paths",
            idempotent=True),
@@ -136,9 +138,17 @@ _ACCESS_AND_MACHINE = (
 _NOTIFIER = (
     Method("server.notifiers.list", _get("/server/notifiers/list"), "notifier", (), "the notifiers as configured",
            answer="notifier.list", section="notifier", idempotent=True),
-    Method("debug.notifiers.test", _post("/debug/notifiers/test"), "notifier",
-           (Param("name", "string", "of the notifier", max_length=256),),
-           "pushes a test and answers with what happened", deadline_s=SLOW_S, section="notifier", debug=True),
+    Method("server.notifiers.status", _get("/server/notifiers/status"), "notifier", (),
+           "per notifier: queued, last delivery, last error, dead letters", answer="notifier.status", section="notifier",
+           idempotent=True),
+    Method("server.notifiers.retry", _post("/server/notifiers/retry"), "notifier",
+           (replace(NOTIFIER, meaning="only this notifier's", default=None, nullable=True),
+            Param("id", "integer", "only this dead letter", default=None, nullable=True, minimum=1)),
+           "sends dead letters again; answers {retried}", section="notifier"),
+    Method("server.notifiers.test", _post("/server/notifiers/test"), "notifier", (NOTIFIER,),
+           "pushes a test and answers with what happened", deadline_s=SLOW_S, section="notifier"),
+    Method("debug.notifiers.test", _post("/debug/notifiers/test"), "notifier", (NOTIFIER,), "the same",
+           deadline_s=SLOW_S, section="notifier", debug=True),
 )  # fmt: skip
 
 _SPOOLMAN = (

@@ -9,8 +9,13 @@ from pathlib import Path
 log = logging.getLogger("bus.database")
 
 
-def open_database(path: Path, schema: str) -> sqlite3.Connection:
-    """Opens or creates the file and applies `schema` (CREATE … IF NOT EXISTS statements).
+Steps = tuple[tuple[str, ...], ...]
+"""Step n leads from version n of a schema to n + 1; the version is SQLite's user_version."""
+
+
+def open_database(path: Path, schema: str, steps: Steps = ()) -> sqlite3.Connection:
+    """Opens or creates the file and applies `schema` (CREATE … IF NOT EXISTS statements, version 0, which never changes),
+    then the `steps` it has not seen. A file of a newer version is refused and left alone.
 
     WAL with full sync: a commit survives a power cut. Commits are rare (SD cards die from writing), so each may be dear.
     A damaged file (a card that lied about a write) is set aside under `.damaged`, never deleted, and a new one begins: a
@@ -18,7 +23,7 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return _open(path, schema)
+        return _open(path, schema, steps)
     except sqlite3.OperationalError as error:
         raise sqlite3.OperationalError(f"{path}: {error}") from error
     except sqlite3.DatabaseError as error:
@@ -26,10 +31,10 @@ def open_database(path: Path, schema: str) -> sqlite3.Connection:
         reason = " ".join(str(error).split())
         log.error("%s is damaged (%s): set aside as %s, starting a new one", path, reason, aside.name)
         path.replace(aside)
-        return _open(path, schema)
+        return _open(path, schema, steps)
 
 
-def _open(path: Path, schema: str) -> sqlite3.Connection:
+def _open(path: Path, schema: str, steps: Steps) -> sqlite3.Connection:
     connection = sqlite3.connect(path, isolation_level=None)
     try:
         connection.execute("PRAGMA journal_mode=WAL")
@@ -38,10 +43,22 @@ def _open(path: Path, schema: str) -> sqlite3.Connection:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
             raise sqlite3.DatabaseError(found)
+        _migrate(connection, steps)
     except sqlite3.Error:
         connection.close()
         raise
     return connection
+
+
+def _migrate(connection: sqlite3.Connection, steps: Steps) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(steps):
+        raise sqlite3.OperationalError(f"it was written by a newer version (schema {version}, known: {len(steps)})")
+    for number, statements in enumerate(steps[version:], version + 1):
+        with transaction(connection):
+            for statement in statements:
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {number}")
 
 
 @contextmanager

@@ -70,6 +70,8 @@ TOPICS: dict[str, Topic] = {
         Topic("printer.remote_calls", "klipper_bridge", Kind.JOURNAL,
               "{method, params, extruders}: a macro called a remote method; extruders as in printer.extruders at that moment"),
         Topic("notifier.list", "notifier", Kind.STATE, "{notifiers}: the notifiers as configured"),
+        Topic("notifier.status", "notifier", Kind.STATE,
+              "{notifiers: [{name, queued, sending, last_delivery, last_error, next_try, dead_letters}]}"),
         Topic("notifier.outbox", "notifier", Kind.STATE, "{pending, failed}: pushes under way and pushes given up"),
         Topic("spoolman.active", "spoolman_sync", Kind.STATE, "{spool_id}: the spool that usage is booked on",
               "notify_active_spool_set"),

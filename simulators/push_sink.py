@@ -15,7 +15,8 @@ from typing import Any, Literal, NamedTuple
 
 from aiohttp import web
 
-Mode = Literal["ok", "hang", "error", "cut"]
+Mode = Literal["ok", "hang", "error", "cut", "busy"]
+RETRY_AFTER_S = 30
 
 JPEG = base64.b64decode(
     "/9j/4AAQSkZJRgABAQAAAQABAAD/2wBDABAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
@@ -44,8 +45,9 @@ class Push(NamedTuple):
 
 
 class PushSink:
-    """`modes` says per path how requests are answered: ok (200), hang (never), error (500), cut (closed without an answer);
-    absent = ok. Requests are remembered in `pushes` whatever their mode; `on_push` hears of each."""
+    """`modes` says per path how requests are answered: ok (200), hang (never), error (500), cut (closed without an answer),
+    busy (503 with a Retry-After); absent = ok. Requests are remembered in `pushes` whatever their mode; `on_push` hears
+    of each."""
 
     def __init__(
         self, *, port: int = 0, host: str = "127.0.0.1", on_push: Callable[[Push], None] | None = None
@@ -114,6 +116,8 @@ class PushSink:
             request.transport.abort()
         if mode == "error":
             return web.Response(status=500, text="injected")
+        if mode == "busy":
+            return web.Response(status=503, text="later", headers={"Retry-After": str(RETRY_AFTER_S)})
         if request.method == "GET" and request.path.endswith(".jpg"):
             return web.Response(body=JPEG, content_type="image/jpeg")
         return web.Response(text="ok")

@@ -40,7 +40,8 @@ async def start(node: Node) -> None:
     node.publish("notifier.list", listed(notifiers))
     node.publish("notifier.wants", {"print_stats": None} if notifiers else {})
     component = ["notifier"] if configured else []
-    failed = [] if notifiers else component
+    disabled = [f"notifier {name}" for name in node.config.named("notifier") if name not in notifiers]
+    failed = disabled if notifiers else [*component, *disabled]
     node.publish("notifier.component", {"components": component, "failed": failed, "warnings": warnings})
     printer = Mirror()
     delivering: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -48,12 +49,29 @@ async def start(node: Node) -> None:
     async def show() -> dict[str, Any]:
         return listed(notifiers)
 
-    async def test(name: str) -> dict[str, Any]:
+    def delivery() -> Delivery:
+        if not delivering.done():
+            raise unavailable("the notifier's outbox is not open: see its log")
+        return delivering.result()
+
+    def named(name: str) -> Notifier:
         if name not in notifiers:
             raise not_found(f"Notifier '{name}' not found")
-        if not delivering.done():
-            raise unavailable("the notifier's outbox cannot be opened: see its log")
-        return await run_test(delivering.result(), notifiers[name], printer.status.get("print_stats", {}))
+        return notifiers[name]
+
+    async def status() -> dict[str, Any]:
+        raise unavailable("the notifier's outbox is not open: see its log")
+
+    async def test(name: str) -> dict[str, Any]:
+        notifier = named(name)
+        return await run_test(delivery(), notifier, printer.status.get("print_stats", {}))
+
+    async def retry(name: str | None, id: int | None) -> dict[str, Any]:
+        only = None if name is None else named(name).name
+        try:
+            return {"retried": delivery().retry(only, id)}
+        except sqlite3.Error as error:
+            raise unavailable(f"the outbox cannot be written: {error}") from None
 
     def open_outbox() -> bool:
         delivery = _delivery(node, notifiers, secrets, started_at)
@@ -65,8 +83,18 @@ async def start(node: Node) -> None:
         while not open_outbox():
             await asyncio.sleep(REOPEN_S)
 
-    node.serve({"server.notifiers.list": show, "debug.notifiers.test": test})
-    if notifiers:
+    node.serve(
+        {
+            "server.notifiers.list": show,
+            "server.notifiers.status": status,
+            "server.notifiers.retry": retry,
+            "server.notifiers.test": test,
+            "debug.notifiers.test": test,
+        }
+    )
+    if not notifiers:
+        node.publish("notifier.status", {"notifiers": []})
+    else:
         node.subscribe("printer.objects", lambda message: _forget(printer.apply(message)))
         if not open_outbox():
             node.spawn(keep_opening())

@@ -1,19 +1,21 @@
 """Carries out what the core decides: takes journal entries in, sends what is due, records outcomes, publishes the outbox."""
 
 import asyncio
+import random
 import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
 from bus.envelope import boot_time_s
+from bus.errors import not_found
 from bus.journal import Entry
 from bus.node import Node
 from bus.secrets import Secrets
 from services.notifier.core import (
     ATTEMPTS_WITH_ATTACHMENTS,
+    FINAL,
     SHOWN_MOST,
-    STALE_S,
     Lines,
     Outcome,
     Push,
@@ -21,10 +23,13 @@ from services.notifier.core import (
     lateness,
     recipients,
     shown,
+    ttl_s,
 )  # fmt: skip
 from services.notifier.outbox import Outbox
+from services.notifier.report import Report
 from services.notifier.sender import SEND_S, Sender
-from services.notifier.settings import Notifier
+from services.notifier.settings import DEFAULT_TTL_S, Notifier
+from services.notifier.snapshots import clear, folder_of
 
 FINISH_S = 0.7
 """At SIGTERM: time for sends under way to end, so that they need not be sent again."""
@@ -51,8 +56,12 @@ class Delivery:
         self._sender = sender
         self._secrets = secrets
         self._since = outbox.known_since(notifiers, started_at)
-        self._lines = Lines({p.id: p for p in outbox.pending(boot_time_s(), time.time())})
-        self._failed = deque(outbox.failed(), SHOWN_MOST)
+        now, wall = boot_time_s(), time.time()
+        self._lines = Lines({p.id: self._with_ttl(p) for p in outbox.pending(now, wall)})
+        self._failed = deque((self._with_ttl(p) for p in outbox.failed(now, wall)), SHOWN_MOST)
+        self._snapshots = node.data / "moonbus" / "snapshots"
+        clear(self._snapshots, self._lines.pushes.values())
+        self._report = Report(notifiers, outbox.delivered(), self._failed)
         self._changed = asyncio.Event()
         self._changed.set()
         self._sending: set[asyncio.Task[None]] = set()
@@ -63,7 +72,7 @@ class Delivery:
         age_s = max(0.0, wall - entry.at)
         meant = recipients(self._notifiers, entry.topic, entry.value)
         told = [notifier for notifier in meant if not entry.at < self._since[notifier.name] <= wall]
-        if not told and age_s > STALE_S:
+        if not told and age_s > DEFAULT_TTL_S:
             return  # stays stale: a long journal read for the first time is not worth a write each
         if not meant and entry.value.get("method") == "notify":
             asked, known = entry.value["params"].get("name"), ", ".join(self._notifiers)
@@ -75,8 +84,27 @@ class Delivery:
         ids = self._outbox.take(entry, lines, context["event_name"], context)
         for push_id, line in zip(ids, lines, strict=True):
             push = Push(push_id, *line, context["event_name"], entry.at, boot_time_s() - age_s, context)
+            self._gave_up(self._lines.add(self._with_ttl(push)))
+        self._changed.set()
+
+    def _with_ttl(self, push: Push) -> Push:
+        push.ttl_s = ttl_s(self._notifiers.get(push.notifier), push.event)
+        return push
+
+    def retry(self, name: str | None, push_id: int | None) -> int:
+        """Puts what was given up back into its line: all of it, one notifier's, or one push. Returns how many. Raises Fault
+        404 for a push that is not there, sqlite3.Error where the disk refuses."""
+        chosen = [p for p in self._failed if name in (None, p.notifier) and push_id in (None, p.id)]
+        if push_id is not None and not chosen:
+            raise not_found(f"No dead letter has the id {push_id}")
+        self._outbox.revive([push.id for push in chosen], time.time())
+        for push in chosen:
+            self._failed.remove(push)
+            push.happens("revive")
+            push.attempts, push.due, push.revived = 0, 0.0, boot_time_s()
             self._gave_up(self._lines.add(push))
         self._changed.set()
+        return len(chosen)
 
     def start(self) -> None:
         self._running = self._node.spawn(self._run())
@@ -110,28 +138,33 @@ class Delivery:
 
     async def test(self, notifier: Notifier, context: dict[str, Any]) -> list[Outcome]:
         """Sends to all targets at once, past the outbox."""
-        jobs = [job_for(notifier, target, context) for target in range(len(notifier.targets))]
+        jobs = [job_for(notifier, target, context, snapshots=None) for target in range(len(notifier.targets))]
         outcomes = await asyncio.gather(*(self._sender.send(job) for job in jobs))
         return [self._for_people(outcome) for outcome in outcomes]
 
     def _for_people(self, outcome: Outcome) -> Outcome:
-        return Outcome(outcome.result, self._secrets.mask(outcome.detail)[:DETAIL_SHOWN])
+        return outcome._replace(detail=self._secrets.mask(outcome.detail)[:DETAIL_SHOWN])
 
     async def _send(self, push: Push) -> None:
         notifier = self._notifiers.get(push.notifier)
         if notifier is None or push.target >= len(notifier.targets):
             outcome = Outcome("refused", "no longer configured")
         else:
-            job = job_for(notifier, push.target, push.context, push.attempts, boot_time_s() - push.born)
+            pictures = str(folder_of(self._snapshots, push))
+            job = job_for(notifier, push.target, push.context, pictures, push.attempts, boot_time_s() - push.born)
             outcome = self._for_people(await self._sender.send(job, SEND_S))
-        self._lines.finish(push, outcome, boot_time_s())
-        self._record(push, outcome)
+        self._lines.finish(push, outcome, boot_time_s(), random.random())
+        wall = time.time()
+        self._report.take(push, outcome, wall)
+        self._record(push, outcome, wall)
+        if push.state in FINAL:
+            clear(self._snapshots, self._lines.pushes.values())
         self._changed.set()
 
-    def _record(self, push: Push, outcome: Outcome) -> None:
+    def _record(self, push: Push, outcome: Outcome, wall: float) -> None:
         log = self._node.log
         if push.state == "sent":
-            self._outbox.sent(push.id)
+            self._outbox.sent(push, wall)
             if outcome.detail:
                 log.warning("%s: %s sent %s", push.notifier, push.event, outcome.detail)
             elif push.attempts > 1:
@@ -150,16 +183,24 @@ class Delivery:
     def _publish(self) -> None:
         failed = [shown(push) for push in self._failed]
         self._node.publish("notifier.outbox", {"pending": self._lines.shown(), "failed": failed})
+        wall_at_boot = time.time() - boot_time_s()
+        self._node.publish("notifier.status", self._report.status(self._lines.pushes.values(), wall_at_boot))
 
 
 def job_for(
-    notifier: Notifier, target: int, context: Mapping[str, Any], attempt: int = 1, age_s: float = 0.0
+    notifier: Notifier,
+    target: int,
+    context: Mapping[str, Any],
+    snapshots: str | None,
+    attempt: int = 1,
+    age_s: float = 0.0,
 ) -> dict[str, Any]:
-    """What the worker needs for one push to one target."""
+    """What the worker needs for one push to one target. `snapshots` is the folder of the event's pictures."""
     late = lateness(age_s)
     notes = [late] if late else []
     attach = notifier.attach
     if attach is not None and attempt > ATTEMPTS_WITH_ATTACHMENTS:
         attach, notes = None, [*notes, "(attachment left out: the message did not get through with it)"]
     return {"url": notifier.targets[target], "title": notifier.title, "body": notifier.body, "attach": attach,
-            "body_format": notifier.body_format, "context": context, "notes": notes}  # fmt: skip
+            "body_format": notifier.body_format, "context": context, "notes": notes,
+            "snapshots": snapshots}  # fmt: skip

@@ -12,7 +12,7 @@ from typing import Any
 
 import orjson
 
-from bus.database import open_database, transaction
+from bus.database import Steps, open_database, transaction
 from bus.journal import Cursor, Entry
 from services.notifier.core import SHOWN_MOST, Push
 
@@ -25,15 +25,21 @@ CREATE TABLE IF NOT EXISTS pushes (
 CREATE TABLE IF NOT EXISTS cursors (topic TEXT PRIMARY KEY, journal_id TEXT NOT NULL, number INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS known (notifier TEXT PRIMARY KEY, since REAL NOT NULL);
 """
-COLUMNS = "id, notifier, target, event, at, context, error"
+STEPS: Steps = (
+    (
+        "ALTER TABLE pushes ADD COLUMN revived_at REAL",
+        "CREATE TABLE delivered (notifier TEXT PRIMARY KEY, at REAL NOT NULL)",
+    ),
+)
+COLUMNS = "id, notifier, target, event, at, context, error, revived_at"
 
 
 class Outbox:
     """Raises sqlite3.Error where the disk refuses, unless a method says otherwise."""
 
     def __init__(self, path: Path) -> None:
-        self.connection = open_database(path, SCHEMA)
-        self._unrecorded: set[int] = set()
+        self.connection = open_database(path, SCHEMA, STEPS)
+        self._unrecorded: dict[int, tuple[str, float]] = {}
 
     def known_since(self, names: Iterable[str], now: float) -> dict[str, float]:
         """Since when (wall time) each notifier is configured: it is not told of what happened before."""
@@ -68,26 +74,39 @@ class Outbox:
 
     def pending(self, now: float, wall: float) -> list[Push]:
         """The pushes not known to be sent, oldest first. `now` is seconds since boot, `wall` the same moment's time."""
-        return [self._push(row, now - max(0.0, wall - row[4])) for row in self._rows("failed_at IS NULL ORDER BY id")]
+        return [self._push(row, now, wall) for row in self._rows("failed_at IS NULL ORDER BY id")]
 
-    def failed(self) -> list[Push]:
-        """The latest pushes given up, oldest first."""
-        rows = self._rows(f"failed_at IS NOT NULL ORDER BY failed_at DESC LIMIT {SHOWN_MOST}")
-        pushes = [self._push(row, 0.0) for row in reversed(rows)]
+    def failed(self, now: float, wall: float) -> list[Push]:
+        """The latest pushes given up, oldest first; see `pending`."""
+        rows = self._rows(f"failed_at IS NOT NULL ORDER BY failed_at DESC, id DESC LIMIT {SHOWN_MOST}")
+        pushes = [self._push(row, now, wall) for row in reversed(rows)]
         for push in pushes:
             push.state = "failed"
         return pushes
 
-    def sent(self, push_id: int) -> None:
+    def sent(self, push: Push, wall: float) -> None:
         """Never raises: where the disk refuses it is recorded later; until then a restart would send it again."""
-        self._unrecorded.add(push_id)
+        self._unrecorded[push.id] = (push.notifier, wall)
         try:
             with transaction(self.connection):
                 self.connection.executemany("DELETE FROM pushes WHERE id = ?", [(one,) for one in self._unrecorded])
+                self.connection.executemany("INSERT OR REPLACE INTO delivered VALUES (?, ?)", self._unrecorded.values())
         except sqlite3.Error as error:
             log.error("cannot record that a push was sent (%s): a restart would send it again", error)
         else:
             self._unrecorded.clear()
+
+    def delivered(self) -> dict[str, float]:
+        """Notifier → wall time of its last delivery."""
+        return dict(self.connection.execute("SELECT notifier, at FROM delivered"))
+
+    def revive(self, push_ids: Iterable[int], wall: float) -> None:
+        """Pushes given up are pending again."""
+        with transaction(self.connection):
+            self.connection.executemany(
+                "UPDATE pushes SET failed_at = NULL, error = '', revived_at = ? WHERE id = ?",
+                [(wall, push_id) for push_id in push_ids],
+            )
 
     def gave_up(self, push: Push, wall: float) -> None:
         """Never raises; see `sent`. Keeps the latest failures only."""
@@ -106,6 +125,8 @@ class Outbox:
     def _rows(self, where: str) -> list[tuple[Any, ...]]:
         return self.connection.execute(f"SELECT {COLUMNS} FROM pushes WHERE {where}").fetchall()
 
-    def _push(self, row: tuple[Any, ...], born: float) -> Push:
-        push_id, notifier, target, event, at, context, error = row
-        return Push(push_id, notifier, target, event, at, born, orjson.loads(context), error=error)
+    def _push(self, row: tuple[Any, ...], now: float, wall: float) -> Push:
+        push_id, notifier, target, event, at, context, error, revived_at = row
+        born = now - max(0.0, wall - at)
+        revived = None if revived_at is None else now - max(0.0, wall - revived_at)
+        return Push(push_id, notifier, target, event, at, born, orjson.loads(context), error=error, revived=revived)

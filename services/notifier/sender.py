@@ -78,7 +78,7 @@ class Worker:
             answer = orjson.loads(line)
             future = self._waiting.get(answer["id"])
             if future is not None and not future.done():
-                future.set_result(Outcome(answer["result"], answer["detail"]))
+                future.set_result(Outcome(answer["result"], answer["detail"], answer["retry_after_s"]))
             if answer["stuck"]:
                 self.retire()
         await self.end()

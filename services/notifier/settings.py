@@ -12,7 +12,10 @@ ANY_EVENT = "*"
 REMOTE_ONLY = "gcode"
 EVENTS = (*JOB_EVENTS, ANY_EVENT, REMOTE_ONLY)
 BODY_FORMATS = ("text", "html", "markdown")
-OPTIONS = ("url", "events", "body", "body_format", "title", "attach")
+OPTIONS = ("url", "events", "body", "body_format", "title", "attach", "ttl")
+DEFAULT_TTL_S = 6 * 3600.0
+DURATION = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
+UNIT_S = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 BETWEEN_URLS = re.compile(r"[\s,;]+(?=[A-Za-z0-9]{1,32}://)")
 STARTS_LIKE_A_URL = re.compile(r"\{|[A-Za-z0-9]{1,32}://")
@@ -22,7 +25,8 @@ FILTER_OR_TEST_AT_PARSE = (TemplateError, ArithmeticError, LookupError, TypeErro
 
 @dataclass(frozen=True, slots=True)
 class Notifier:
-    """One section. All texts are templates as configured; `targets` are the URLs of `url`, each sent to on its own."""
+    """One section. All texts are templates as configured; `targets` are the URLs of `url`, each sent to on its own. `ttl_s`:
+    how long a push that cannot be delivered is tried."""
 
     name: str
     url: str
@@ -32,6 +36,7 @@ class Notifier:
     body_format: str | None = None
     title: str | None = None
     attach: str | None = None
+    ttl_s: float = DEFAULT_TTL_S
 
 
 def read_notifiers(config: Config) -> tuple[dict[str, Notifier], list[str]]:
@@ -65,8 +70,18 @@ def _read(name: str, section: Section) -> Notifier:
         raise section.error("url", "this option is required")
     return Notifier(
         name, url, _targets(section, url), events, _template(section, "body"), body_format,
-        _template(section, "title"), _template(section, "attach"),
+        _template(section, "title"), _template(section, "attach"), _duration_s(section, "ttl", DEFAULT_TTL_S),
     )  # fmt: skip
+
+
+def _duration_s(section: Section, option: str, default_s: float) -> float:
+    text = section.string(option, None)
+    if text is None:
+        return default_s
+    found = DURATION.fullmatch(text.strip().lower())
+    if found is None or float(found[1]) == 0:
+        raise section.error(option, f"expected a duration like 90s, 30m, 6h or 1d, got {text!r}")
+    return float(found[1]) * UNIT_S[found[2]]
 
 
 def _template(section: Section, option: str) -> str | None:

@@ -1,9 +1,8 @@
 """The send worker: the one place where Apprise runs, in a process that is started for the work and may be killed.
 
 Lines of JSON: {"secrets", "data"} first, then jobs on standard input; {"ready": true} and each job's
-{"id", "result", "detail", "stuck"} on standard output. Sends run side by side in threads and have no deadline here:
-who gives the work also kills. `stuck`: a thread was left behind, this process should not be used much longer.
-It ends with its input.
+{"id", …Sent} on standard output. Sends run side by side in threads and have no deadline here: who gives the work also
+kills. It ends with its input.
 """
 
 import contextlib
@@ -20,13 +19,15 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from functools import partial
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from apprise import Apprise, AppriseAsset, AppriseAttachment
 from apprise.attachment.file import AttachFile
 
 from services.notifier.compose import CannotCompose, Message, compose
 from services.notifier.mask import hidden_parts, mask
+from services.notifier.patience import asked_for, listen, requested_s
+from services.notifier.snapshots import fetched_once
 
 THREADS = 64
 ATTACHMENTS_S = 8.0
@@ -47,11 +48,21 @@ said: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("said", 
 """What was logged while the current job ran. It goes to nobody else: libraries log whole URLs."""
 
 
-Answer = Callable[[int, str, str, bool], None]
+class Sent(NamedTuple):
+    """What became of a job, as the parent is told. `stuck`: a thread was left behind, this process should not be used much
+    longer."""
+
+    result: str
+    detail: str
+    stuck: bool = False
+    retry_after_s: float = 0.0
+
+
+Answer = Callable[[int, Sent], None]
 
 
 class Sends:
-    """`answer` is called in any thread with a job's id, result, detail and whether a thread is stuck."""
+    """`answer` is called in any thread with a job's id and what became of it."""
 
     def __init__(self, secrets: dict[str, Any], data: Path, answer: Answer) -> None:
         self._secrets = secrets
@@ -63,32 +74,32 @@ class Sends:
         future = self._threads.submit(contextvars.copy_context().run, self._send, job)
         future.add_done_callback(partial(self._done, job["id"]))
 
-    def _done(self, job_id: int, future: Future[tuple[str, str, bool]]) -> None:
+    def _done(self, job_id: int, future: Future[Sent]) -> None:
         error = future.exception()
-        result = ("failed", f"{type(error).__name__} in Apprise", True) if error else future.result()
-        self._answer(job_id, *result)
+        self._answer(job_id, Sent("failed", f"{type(error).__name__} in Apprise", True) if error else future.result())
 
-    def _send(self, job: dict[str, Any]) -> tuple[str, str, bool]:
+    def _send(self, job: dict[str, Any]) -> Sent:
         said.set([])
+        asked_for.set([])
         try:
             message = compose(job, self._secrets, self._data)
         except CannotCompose as error:
-            return "refused", str(error), False
+            return Sent("refused", str(error))
         hidden = hidden_parts(message.url)
         target = Apprise(asset=AppriseAsset())
         if not target.add(message.url):
-            return "refused", mask(_detail("Apprise cannot use this url"), hidden), False
-        attachments, missing, stuck = self._attachments(message)
+            return Sent("refused", mask(_detail("Apprise cannot use this url"), hidden))
+        attachments, missing, stuck = self._attachments(message, job["snapshots"])
         body = BETWEEN_LINES[job["body_format"] or "text"].join(filter(None, (message.body, *message.notes, *missing)))
         if not (body or message.title or attachments):
             body = job["context"]["event_name"]
         delivered = target.notify(body, message.title, body_format=job["body_format"], attach=attachments)
         detail = "; ".join((*message.notes, *missing)) if delivered else _detail("the push service did not accept it")
-        return "sent" if delivered else "failed", mask(detail, hidden), stuck
+        return Sent("sent" if delivered else "failed", mask(detail, hidden), stuck, requested_s())
 
-    def _attachments(self, message: Message) -> tuple[AppriseAttachment | None, list[str], bool]:
+    def _attachments(self, message: Message, snapshots: str | None) -> tuple[AppriseAttachment | None, list[str], bool]:
         """What could be fetched, what to say of the rest, and whether a fetch is stuck."""
-        fetches = [self._threads.submit(_fetch, place) for place in message.attachments]
+        fetches = [self._threads.submit(_attachment, place, snapshots) for place in message.attachments]
         _, late = wait(fetches, ATTACHMENTS_S)
         fetched = [f.result() for f in fetches if f not in late and not f.exception()]
         found = [attachment for attachment in fetched if attachment is not None]
@@ -100,10 +111,23 @@ class Sends:
         return attachments if found else None, missing, bool(late)
 
 
-def _fetch(place: str) -> Any:
-    """The attachment with its content at hand, or None."""
-    make: Callable[[str], Any] = AttachFile if place.startswith("/") else AppriseAttachment.instantiate
-    attachment = make(place)
+def _attachment(place: str, snapshots: str | None) -> Any:
+    """The attachment with its content at hand, or None. `snapshots` is the folder of the event's pictures."""
+    open_file: Callable[..., Any] = AttachFile
+    if place.startswith("/"):
+        return _at_hand(open_file(place))
+    if snapshots is None:
+        return _fetch(place)
+    return fetched_once(
+        place, Path(snapshots), _fetch, lambda path, name, kind: _at_hand(open_file(path, name=name, mimetype=kind))
+    )
+
+
+def _fetch(url: str) -> Any:
+    return _at_hand(AppriseAttachment.instantiate(url))
+
+
+def _at_hand(attachment: Any) -> Any:
     return attachment if attachment else None
 
 
@@ -145,14 +169,15 @@ def _own_output() -> IO[str]:
 
 def main() -> None:
     _confine()
+    listen()
     answers, lock = _own_output(), threading.Lock()
 
     def say(value: dict[str, Any]) -> None:
         with lock:
             answers.write(json.dumps(value) + "\n")
 
-    def answer(job_id: int, result: str, detail: str, stuck: bool) -> None:
-        say({"id": job_id, "result": result, "detail": detail, "stuck": stuck})
+    def answer(job_id: int, sent: Sent) -> None:
+        say({"id": job_id, **sent._asdict()})
 
     first = json.loads(sys.stdin.readline() or "null")
     if first is None:

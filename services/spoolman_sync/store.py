@@ -1,11 +1,10 @@
 """The ledger on disk: the whole of it, with the places in the bridge's journals, in one transaction."""
 
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus.database import open_database, transaction
+from bus.database import Steps, open_database, transaction
 from bus.journal import Cursor
 from services.spoolman_sync.held import Held, Job, Unassigned, Uncertain
 from services.spoolman_sync.ledger import Attempt, Ledger, Mark
@@ -23,7 +22,7 @@ CREATE TABLE IF NOT EXISTS attempts (spool_id INTEGER PRIMARY KEY, mm REAL NOT N
 """
 """Version 0. It never changes: what came later is a step, which new databases take like old ones."""
 
-STEPS: tuple[tuple[str, ...], ...] = (
+STEPS: Steps = (
     (
         "ALTER TABLE ledger ADD COLUMN uncertain_mm REAL NOT NULL DEFAULT 0",
         "ALTER TABLE ledger ADD COLUMN job_filename TEXT NOT NULL DEFAULT ''",
@@ -37,8 +36,6 @@ STEPS: tuple[tuple[str, ...], ...] = (
         "after_mm REAL NOT NULL, at REAL NOT NULL)",
     ),
 )
-"""Step n leads from version n to n + 1; the version is SQLite's user_version."""
-
 COLUMNS = {
     "ledger": "id, session, joined, spool_id, unassigned_mm, uncertain_mm, booked_mm, journal_id, journal_number, "
     "jobs_journal_id, jobs_journal_number, job_filename, job_began_at",
@@ -59,13 +56,8 @@ class Store:
     """Raises sqlite3.Error where the disk refuses, and has then changed nothing. To open it also raises OSError."""
 
     def __init__(self, path: Path) -> None:
-        self._connection = open_database(path, SCHEMA)
-        try:
-            self._migrate()
-            self._saved = {table: self._read(table) for table in COLUMNS}
-        except sqlite3.Error:
-            self._connection.close()
-            raise
+        self._connection = open_database(path, SCHEMA, STEPS)
+        self._saved = {table: self._read(table) for table in COLUMNS}
 
     def load(self) -> tuple[Ledger, Cursors]:
         """What was saved last; empty ones before."""
@@ -105,16 +97,6 @@ class Store:
 
     def _read(self, table: str) -> Rows:
         return self._connection.execute(f"SELECT {COLUMNS[table]} FROM {table} ORDER BY rowid").fetchall()
-
-    def _migrate(self) -> None:
-        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
-        if version > len(STEPS):
-            raise sqlite3.OperationalError(f"it was written by a newer version (schema {version}, known: {len(STEPS)})")
-        for number, statements in enumerate(STEPS[version:], version + 1):
-            with transaction(self._connection):
-                for statement in statements:
-                    self._connection.execute(statement)
-                self._connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _tables(ledger: Ledger, cursors: Cursors) -> dict[str, Rows]:

@@ -137,13 +137,13 @@ def test_late_is_sent_and_told_stale_is_dropped_and_listed() -> None:
         now = time.time()
         database = world.bus.data / "moonbus" / "notifier.sqlite"
         set_known_since(database, now - 86400)
-        world.job("error", at=now - 3 * 3600)
+        world.job("error", at=now - 7 * 3600)
         world.job("started", at=now - 12 * 60)
         await world.notifier(config)
         assert (await world.arrived("/phone"))[0].message == "started\n(12 minutes late)"
         await eventually(lambda: not world.outbox["pending"])
         assert [(p["event"], p["error"]) for p in world.outbox["failed"]] == [
-            ("error", "given up after 2 h: never sent")
+            ("error", "given up after 6 h: never sent")
         ]
         assert len(world.posts("/phone")) == 1
 
@@ -191,7 +191,7 @@ def test_bad_sections_and_templates_cost_themselves_alone(caplog: pytest.LogCapt
         assert failed["bad"].startswith("the template of body failed")
         assert "nosuch" in failed["alien"]
         (value,) = component
-        assert (value["components"], value["failed"]) == (["notifier"], [])
+        assert (value["components"], value["failed"]) == (["notifier"], ["notifier nowhere"])
         assert value["warnings"] == ["notifier.conf:1: [notifier nowhere] url: this option is required"]
         for name in ("bad", "alien"):
             with pytest.raises(Fault) as fault:

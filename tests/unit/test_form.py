@@ -3,7 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bus.errors import Fault
@@ -38,7 +38,7 @@ nasty = st.lists(
 
 @given(contents=st.lists(nasty, min_size=1, max_size=4), cuts=st.lists(st.integers(0, 1500), max_size=20))
 def test_any_content_comes_out_of_any_pieces(contents: list[bytes], cuts: list[int]) -> None:
-    contents = [content.replace(b"--" + B, b"") for content in contents]
+    assume(not any(b"--" + B in content for content in contents))
     body = b"".join(part(f"p{n}", content) for n, content in enumerate(contents)) + b"--" + B + b"--\r\nepilogue"
     parts, ended = read(body, cuts)
     assert ended and [content for _, content in parts] == contents

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from services.notifier.core import (
     FINAL,
+    JITTER,
+    PROGRESS_TTL_S,
     RETRY_AFTER_S,
     SHOWN_MOST,
-    STALE_S,
     TRANSITIONS,
     WAITING_MOST,
     Lines,
@@ -20,8 +21,10 @@ from services.notifier.core import (
     context_of,
     lateness,
     recipients,
+    told_s,
+    ttl_s,
 )
-from services.notifier.settings import Notifier
+from services.notifier.settings import DEFAULT_TTL_S, Notifier
 
 STATS: dict[str, Any] = {"filename": "a.gcode", "state": "printing"}
 
@@ -99,8 +102,8 @@ def test_a_failed_push_is_tried_again_ever_later_until_it_is_stale() -> None:
         now += 0.001
     waits = [later - earlier for earlier, later in pairwise(attempts)]
     assert waits[:5] == pytest.approx([*RETRY_AFTER_S, RETRY_AFTER_S[-1]], abs=0.01)
-    assert attempts[-1] <= STALE_S < attempts[-1] + RETRY_AFTER_S[-1]
-    assert [(p.state, p.error) for p in given_up] == [("failed", "given up after 2 h: 500")]
+    assert attempts[-1] <= DEFAULT_TTL_S < attempts[-1] + RETRY_AFTER_S[-1]
+    assert [(p.state, p.error) for p in given_up] == [("failed", "given up after 6 h: 500")]
 
 
 def test_a_push_that_cannot_succeed_is_not_tried_again_and_frees_its_line() -> None:
@@ -129,7 +132,52 @@ def test_a_line_that_cannot_send_does_not_hold_others_nor_memory() -> None:
 def test_an_impossible_transition_is_an_error() -> None:
     with pytest.raises(KeyError):
         push(1).happens("sent")
-    assert {state for state in TRANSITIONS.values() if state not in {s for s, _ in TRANSITIONS}} == set(FINAL)
+    leaving = {state for state, what in TRANSITIONS if what != "revive"}
+    assert {state for state in TRANSITIONS.values() if state not in leaving} == set(FINAL)
+
+
+@pytest.mark.parametrize(
+    ("event", "ttl", "expected"),
+    [
+        ("started", 6 * 3600.0, PROGRESS_TTL_S),
+        ("resumed", 90.0, 90.0),
+        ("error", 60.0, 60.0),
+        ("complete", 86400.0, 86400.0),
+    ],
+)
+def test_how_a_print_ended_is_worth_longer_than_how_it_goes_on(event: str, ttl: float, expected: float) -> None:
+    assert ttl_s(Notifier("phone", "json://h/", ("json://h/",), ("*",), ttl_s=ttl), event) == expected
+    assert ttl_s(None, "error") == DEFAULT_TTL_S
+
+
+def test_a_wait_differs_by_chance_and_is_never_shorter_than_was_asked_for() -> None:
+    dues = []
+    for outcome, chance in (
+        (Outcome("failed", "500"), 0.0),
+        (Outcome("failed", "500"), 1.0),
+        (Outcome("failed", "", 99.0), 0.0),
+    ):
+        lines = Lines()
+        lines.add(push(1))
+        (sending,) = lines.begin(0.0)
+        lines.finish(sending, outcome, 0.0, chance)
+        dues.append(sending.due)
+    first = RETRY_AFTER_S[0]
+    assert dues == pytest.approx([first * (1 - JITTER), first * (1 + JITTER), 99.0])
+
+
+def test_what_was_given_up_lives_again_from_when_it_was_put_back() -> None:
+    lines = Lines()
+    lines.add(push(1))
+    (stale,) = lines.give_up_stale(DEFAULT_TTL_S + 1)
+    stale.happens("revive")
+    stale.revived = DEFAULT_TTL_S + 100
+    lines.add(stale)
+    assert lines.give_up_stale(DEFAULT_TTL_S + 200) == [] and lines.begin(DEFAULT_TTL_S + 200) == [stale]
+
+
+def test_durations_are_told_in_their_largest_whole_unit() -> None:
+    assert [told_s(s) for s in (6 * 3600.0, 1800.0, 90.0, 5400.0)] == ["6 h", "30 min", "90 s", "90 min"]
 
 
 @given(

@@ -8,13 +8,17 @@ import pytest
 
 from bus.journal import Cursor, Entry
 from services.notifier.core import SHOWN_MOST, Push
-from services.notifier.outbox import Outbox
+from services.notifier.outbox import SCHEMA, Outbox
 
 CONTEXT = {"event_name": "started"}
 
 
 def entry(number: int, at: float = 1000.0) -> Entry:
     return Entry("printer.jobs", Cursor("j", number), at, {})
+
+
+def row(push_id: int, notifier: str = "phone") -> Push:
+    return Push(push_id, notifier, 0, "started", 0.0, 0.0, CONTEXT)
 
 
 def test_an_events_pushes_and_the_cursor_survive_together(tmp_path: Path) -> None:
@@ -29,7 +33,8 @@ def test_an_events_pushes_and_the_cursor_survive_together(tmp_path: Path) -> Non
         (ids[0], ("phone", 0), 440.0, CONTEXT, "pending"),
         (ids[1], ("phone", 1), 440.0, CONTEXT, "pending"),
     ]
-    second.sent(ids[0])
+    second.sent(row(ids[0]), 1070.0)
+    assert second.delivered() == {"phone": 1070.0}
     assert [p.id for p in second.pending(0.0, 0.0)] == [ids[1]]
     second.connection.close()
 
@@ -49,9 +54,24 @@ def test_the_latest_failures_are_kept_for_people(tmp_path: Path) -> None:
     for number, push_id in enumerate(ids):
         outbox.gave_up(Push(push_id, "phone", 0, "started", 0.0, 0.0, CONTEXT, error=f"e{number}"), 2000.0 + number)
     assert outbox.pending(0.0, 0.0) == []
-    failed = outbox.failed()
+    failed = outbox.failed(0.0, 3000.0)
     assert [p.error for p in failed] == [f"e{n}" for n in range(3, SHOWN_MOST + 3)]
     assert {p.state for p in failed} == {"failed"}
+    outbox.revive([failed[0].id], 2900.0)
+    (revived,) = outbox.pending(now=500.0, wall=3000.0)
+    assert (revived.id, revived.revived, revived.state) == (failed[0].id, 400.0, "pending")
+    outbox.connection.close()
+
+
+def test_a_database_of_the_first_version_opens_with_nothing_lost(tmp_path: Path) -> None:
+    old = sqlite3.connect(tmp_path / "n.sqlite")
+    with old:
+        old.executescript(SCHEMA)
+        old.execute("INSERT INTO pushes (notifier, target, event, at, context) VALUES ('phone', 0, 'error', 1.0, '{}')")
+    old.close()
+    outbox = Outbox(tmp_path / "n.sqlite")
+    assert [(p.notifier, p.event, p.revived) for p in outbox.pending(10.0, 10.0)] == [("phone", "error", None)]
+    assert outbox.delivered() == {}
     outbox.connection.close()
 
 
@@ -60,11 +80,11 @@ def test_a_disk_that_refuses_is_told_and_made_up_for(tmp_path: Path, caplog: pyt
     ids = outbox.take(entry(1), [("a", 0), ("b", 0)], "started", CONTEXT)
     outbox.connection.execute("CREATE TRIGGER full BEFORE DELETE ON pushes BEGIN SELECT RAISE(ABORT, 'full'); END")
     with caplog.at_level(logging.ERROR):
-        outbox.sent(ids[0])
+        outbox.sent(row(ids[0], "a"), 5.0)
     assert "a restart would send it again" in caplog.text
     outbox.connection.execute("DROP TRIGGER full")
-    outbox.sent(ids[1])
-    assert outbox.pending(0.0, 0.0) == []
+    outbox.sent(row(ids[1], "b"), 6.0)
+    assert outbox.pending(0.0, 0.0) == [] and outbox.delivered() == {"a": 5.0, "b": 6.0}
     outbox.connection.close()
 
 
