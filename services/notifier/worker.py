@@ -21,6 +21,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
+import apprise.apprise
 from apprise import Apprise, AppriseAsset, AppriseAttachment
 from apprise.attachment.file import AttachFile
 
@@ -158,6 +159,14 @@ def _confine() -> None:
     logging.basicConfig(handlers=[_Listener()], level=logging.WARNING)
 
 
+def _widen() -> None:
+    """Apprise runs the sends of all threads in two pools of its own, a few threads each: as many targets that hang would
+    hold up every other one of this process."""
+    for getter in ("get_shared_executor", "get_coordinator_executor"):
+        pool = ThreadPoolExecutor(THREADS)
+        setattr(apprise.apprise, getter, lambda pool=pool: pool)
+
+
 def _own_output() -> IO[str]:
     """Standard output for answers alone: what libraries print there, or to standard error, goes nowhere."""
     answers = os.fdopen(os.dup(1), "w", buffering=1)
@@ -169,6 +178,7 @@ def _own_output() -> IO[str]:
 
 def main() -> None:
     _confine()
+    _widen()
     listen()
     answers, lock = _own_output(), threading.Lock()
 
