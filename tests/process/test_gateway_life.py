@@ -14,6 +14,7 @@ import pytest
 from aiohttp import WSMsgType
 
 import bus.services
+from bus.api import METHODS
 from bus.testing import PATIENCE_S, eventually, private_bus
 from services.gateway.gateway import Gateway
 from tests.process.gateway_world import CONFIG, Bridge, World, run, spoolman
@@ -45,10 +46,11 @@ def test_an_owner_without_a_first_value_is_asked_itself() -> None:
         async def listed() -> dict[str, object]:
             return {"notifiers": []}
 
-        async def tested(name: str) -> str:
-            return name
+        async def unused(**_: object) -> None:
+            raise AssertionError("nobody asked for this")
 
-        node.serve({"server.notifiers.list": listed, "debug.notifiers.test": tested})
+        others = {name for name, row in METHODS.items() if row.owner == "notifier"} - {"server.notifiers.list"}
+        node.serve({"server.notifiers.list": listed, **dict.fromkeys(others, unused)})
         await eventually(lambda: not world.node.silent("notifier"))
         assert await world.http("GET", "/server/notifiers/list") == (200, {"result": {"notifiers": []}})
 

@@ -18,7 +18,7 @@ from tests.system.test_survival import titles
 pytestmark = pytest.mark.timeout(180)
 
 SIDE_MM = 2.0
-MOVES = 450
+MOVES = 400
 
 
 def begin_print(world: World) -> None:
@@ -70,8 +70,9 @@ def comes_out_right(world: World, before_mm: float) -> None:
     [
         pytest.param("spin", "stood still", marks=pytest.mark.slow),
         ("sleep", "stood still"),
-        ("grow", "MiB of memory"),
-        ("files", ""),  # ZeroMQ ends the process before anything can be told, where it is the first that needs one
+        pytest.param("grow", "MiB of memory", marks=pytest.mark.slow),
+        # ZeroMQ ends the process before anything can be told, where it is the first that needs one.
+        pytest.param("files", "", marks=pytest.mark.slow),
     ],
 )
 def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: str, told: str) -> None:

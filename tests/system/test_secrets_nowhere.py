@@ -78,6 +78,7 @@ def test_no_credential_appears_where_it_does_not_belong(world: World) -> None:
     with told.open("w") as output:
         tap = start_tap(world, output)
     try:
+        wait_for(lambda: "printer.state" in told.read_text(), "the tap listens")
         key = world.get("/access/api_key")
         (world.data / "gcodes" / "a.gcode").write_text("G28\nG1 X10 Y10 F6000\n")
         world.post("/printer/print/start", filename="a.gcode")
