@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run install test check chaos benchmark docs clean
+.PHONY: run install test check chaos simulate benchmark docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/moonbus demo
@@ -20,6 +20,10 @@ check: $(VENV)/installed-dev
 
 chaos: $(VENV)/installed-test
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+SEEDS ?= 10000
+simulate: $(VENV)/installed-test
+	PYTHONPATH=. $(BIN)/python -m tests.simulation.run $(SEEDS)
 
 benchmark: $(VENV)/installed
 	$(BIN)/python -m venv $(VENV)/moonraker

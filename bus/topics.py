@@ -60,8 +60,8 @@ TOPICS: dict[str, Topic] = {
               "{eventtime, status, covers}: Klipper's objects, one message per update of Klipper's",
               "notify_status_update"),
         Topic("printer.extruders", "klipper_bridge", Kind.STATE,
-              "{session, active, position: {extruder: mm}, previous: {session, position} | null}: extrusion commanded since "
-              "Klipper's start, which a session is, and where the session before ended"),
+              "{session, active, position: {extruder: mm}, previous: {session, position, previous} | null}: extrusion "
+              "commanded since Klipper's start, which a session is, and the highest positions of the sessions before"),
         Topic("printer.gcode", "klipper_bridge", Kind.EVENT, "{response}: a line of Klipper's output",
               "notify_gcode_response"),
         Topic("printer.jobs", "klipper_bridge", Kind.JOURNAL,

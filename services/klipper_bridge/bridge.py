@@ -50,7 +50,7 @@ class Bridge:
         self._memory = memory
         self._objects = Objects()
         self._jobs = Jobs(memory.last_job())
-        self._extruders = Extruders(memory.session)
+        self._extruders = Extruders(memory.session, memory.end)
         self._connection: Connection | None = None
         self._version = ""
         self._ever = False
@@ -154,7 +154,7 @@ class Bridge:
         self._connection, self._ever, self._halting = connection, True, 0
         began = self._began(info, answer["status"])
         if began:
-            self._extruders.begin(self._memory.begin_session(info.get("process_id")))
+            self._extruders.begin(self._memory.begin_session(info.get("process_id"), self._extruders.end))
         self._restarting = False
         self._node.log.info("connected to Klipper %s, which is %s", self._version, info.get("state"))
         self._extruders.see(answer["status"].get("toolhead", {}))
@@ -181,6 +181,7 @@ class Bridge:
         self._node.publish_full("printer.objects")
         self._say_state("disconnected", NOT_CONNECTED)
         self._tell(self._jobs.disconnect())
+        self._memory.end_session(self._extruders.end, self._restarting)
 
     async def _grow(self, connection: Connection, again: bool = False) -> None:
         """Subscribes to more, or again to the same: Klipper replaces the set and answers with the full state, at its
@@ -273,5 +274,6 @@ class Bridge:
         """Until cancelled: what the disk refused, as soon as it does not. No event may come for hours."""
         while True:
             await asyncio.sleep(DISK_RETRY_S)
+            self._memory.keep()
             with contextlib.suppress(sqlite3.Error):
                 self._say_unsaid()

@@ -1,7 +1,11 @@
-"""What the bridge remembers over its own restarts: the last job event, and which Klipper the session belongs to."""
+"""What the bridge remembers over its own restarts: the last job event, which Klipper the session belongs to, and how the
+sessions before ended."""
 
 import logging
 import sqlite3
+from typing import Any
+
+import orjson
 
 from bus.database import transaction
 from bus.journal import Journal
@@ -9,20 +13,26 @@ from services.klipper_bridge.jobs import Stats
 
 log = logging.getLogger("moonbus.klipper_bridge")
 
-SCHEMA = "CREATE TABLE IF NOT EXISTS klipper_life (session INTEGER NOT NULL, process TEXT NOT NULL)"
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS klipper_life (session INTEGER NOT NULL, process TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS klipper_end (body BLOB NOT NULL);
+"""
 
 
 class Memory:
     """In the journal's file. `boot_id`: of the host; process ids repeat after it started anew. `session` is 0 before the
-    first Klipper. Raises sqlite3.Error."""
+    first Klipper, `end` as in `Extruders.end`. Raises sqlite3.Error."""
 
     def __init__(self, journal: Journal, boot_id: str) -> None:
         self._journal = journal
         self._boot_id = boot_id
-        journal.connection.execute(SCHEMA)
+        journal.connection.executescript(SCHEMA)
         row = journal.connection.execute("SELECT session, process FROM klipper_life").fetchone()
         self.session: int = row[0] if row else 0
         self._process: str = row[1] if row else ""
+        row = journal.connection.execute("SELECT body FROM klipper_end").fetchone()
+        self.end: dict[str, Any] | None = orjson.loads(row[0]) if row else None
+        self._kept = (self.session, self._process, self.end)
 
     def last_job(self) -> Stats | None:
         """print_stats as of the last event told, None where none was."""
@@ -33,18 +43,37 @@ class Memory:
         """Whether the session is this process's. A RESTART keeps the process."""
         return self._process == self._name(process_id)
 
-    def begin_session(self, process_id: object) -> int:
-        """Klipper started anew: the number of its session, written down before anybody hears of it. A disk that refuses
-        costs what it is for: after a restart of the bridge, this session may be taken for another one."""
-        self.session, self._process = self.session + 1, self._name(process_id)
+    def begin_session(self, process_id: object, end: dict[str, Any] | None) -> int:
+        """Klipper started anew: the number of its session, written down before anybody hears of it."""
+        self.session, self._process, self.end = self.session + 1, self._name(process_id), end
+        self.keep()
+        return self.session
+
+    def end_session(self, end: dict[str, Any] | None, restarting: bool) -> None:
+        """Klipper is gone, and perhaps the session with it: only the bridge knows its end now. `restarting`: Klipper said
+        so, and whatever process is there next has begun another session."""
+        self.end = end
+        self._process = "" if restarting else self._process
+        self.keep()
+
+    def keep(self) -> None:
+        """Writes what is not written yet. A disk that refuses costs what it is for, unless it takes it the next time: after
+        a restart of the bridge, this session may be taken for another one."""
+        known = (self.session, self._process, self.end)
+        if known == self._kept:
+            return
         connection = self._journal.connection
         try:
             with transaction(connection):
-                connection.execute("DELETE FROM klipper_life")
+                for table in ("klipper_life", "klipper_end"):
+                    connection.execute(f"DELETE FROM {table}")
                 connection.execute("INSERT INTO klipper_life VALUES (?, ?)", (self.session, self._process))
+                if self.end is not None:
+                    connection.execute("INSERT INTO klipper_end VALUES (?)", (orjson.dumps(self.end),))
         except sqlite3.Error as error:
             log.error("the session cannot be written down: %s", error)
-        return self.session
+        else:
+            self._kept = known
 
     def _name(self, process_id: object) -> str:
         return f"{self._boot_id}/{process_id}"

@@ -5,6 +5,7 @@ import contextlib
 import logging
 import sqlite3
 import time
+from dataclasses import replace
 from typing import Any
 
 from bus.api import SPOOL_ID
@@ -63,6 +64,8 @@ class Books:
         if seen is None:
             log.warning("not a value of %s: %.200r", message.topic, message.value)
             return
+        if seen.previous is None and self._latest is not None and seen.session > self._latest.session:
+            seen = replace(seen, previous=self._latest)  # the bridge died with its session; its end may wait uncounted
         self._latest = seen
         if message.epoch != self._bridge_epoch:
             self._bridge_epoch = message.epoch

@@ -32,7 +32,8 @@ restart, so the rule does not apply."""
 @dataclass(frozen=True, slots=True)
 class Extruders:
     """A value of printer.extruders: `position_mm` holds the extruders seen in this session; others are unknown, not 0.
-    `previous` is where the session before ended, None when nobody knows. `at` is the wall time of the sight, s."""
+    `previous` is where the session before ended, and so on; None when nobody knows. `at` is the wall time of the sight,
+    s."""
 
     session: int
     position_mm: Mapping[str, float]
@@ -119,10 +120,10 @@ class Ledger:
 
 def count(ledger: Ledger, seen: Extruders, after_gap: bool = False) -> Ledger:
     """Assigns what the extruders pushed since the last look to the active spool. `after_gap`: the bridge or this service
-    was down in between, so Klipper may have restarted unseen. What the session before added at its end counts too."""
+    was down in between, so Klipper may have restarted unseen. What the sessions before added at their ends counts too."""
     end = seen.previous
-    if end is not None and ledger.session == end.session < seen.session:
-        ledger = _count(ledger, end, after_gap)
+    if end is not None and ledger.session is not None and ledger.session <= end.session < seen.session:
+        ledger = count(ledger, end, after_gap)
     return _count(ledger, seen, after_gap)
 
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.klipper_bridge.extruders import Extruders, untouched
+from services.klipper_bridge.extruders import ENDS_MOST, Extruders, untouched
 
 
 def toolhead(name: str, e_mm: float) -> dict[str, object]:
@@ -52,10 +52,36 @@ def test_a_new_session_knows_no_position_and_where_the_last_one_ended() -> None:
     extruders = Extruders(1)
     extruders.see(toolhead("extruder", 500.0))
     extruders.begin(2)
-    ended = {"session": 1, "position": {"extruder": 500.0}}
+    ended = {"session": 1, "position": {"extruder": 500.0}, "previous": None}
     assert extruders.value == {"session": 2, "active": None, "position": {}, "previous": ended}
     extruders.begin(3)
-    assert extruders.value["previous"] is None
+    assert extruders.value["previous"] == ended, "a session in which nothing was seen has no end to tell"
+
+
+def test_the_end_of_a_session_is_its_highest_position_and_the_ends_before_it() -> None:
+    extruders = Extruders(1)
+    for e_mm in (500.0, 495.0):
+        extruders.see(toolhead("extruder", e_mm))
+    for session in range(2, ENDS_MOST + 5):
+        extruders.begin(session)
+        extruders.see(toolhead("extruder", float(session)))
+    told, end = [], extruders.value["previous"]
+    while end is not None:
+        told.append((end["session"], end["position"]["extruder"]))
+        end = end["previous"]
+    newest = ENDS_MOST + 3
+    assert told == [(session, float(session)) for session in range(newest, newest - ENDS_MOST, -1)]
+
+
+def test_a_bridge_that_starts_again_knows_the_ends() -> None:
+    former = Extruders(1)
+    former.see(toolhead("extruder", 500.0))
+    former.see(toolhead("extruder", 490.0))
+    same = Extruders(1, former.end)
+    same.see(toolhead("extruder", 495.0))
+    assert same.value["previous"] is None
+    assert same.end == {"session": 1, "position": {"extruder": 500.0}, "previous": None}
+    assert Extruders(2, former.end).value["previous"] == same.end
 
 
 @given(st.lists(st.tuples(st.sampled_from(["extruder", "extruder1", "extruder2"]), st.floats(-5, 1e4)), max_size=30))

@@ -161,7 +161,7 @@ def test_the_end_of_the_session_before_counts_also_when_nobody_here_saw_it() -> 
     ledger = count(ledger, restarted, after_gap=True)
     assert ledger.pending == {7: pytest.approx(27.0)}
     assert count(ledger, restarted) == ledger
-    assert count(FRESH, Extruders(3, {"extruder": 1.0}, previous=at(2, extruder=9.0))).pending == {7: 1.0}
+    assert count(FRESH, Extruders(3, {"extruder": 1.0}, previous=at(2, extruder=9.0))).pending == {7: 10.0}
 
 
 def test_the_sums_add_up() -> None:
