@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run install test check chaos simulate benchmark docs clean
+.PHONY: run install test check chaos simulate reliability benchmark docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/moonbus demo
@@ -25,10 +25,15 @@ SEEDS ?= 10000
 simulate: $(VENV)/installed-test
 	PYTHONPATH=. $(BIN)/python -m tests.simulation.run $(SEEDS)
 
-benchmark: $(VENV)/installed
-	$(BIN)/python -m venv $(VENV)/moonraker
-	$(VENV)/moonraker/bin/python -m pip install --quiet --disable-pip-version-check 'moonraker==0.11.0'
-	PYTHONPATH=. $(BIN)/python benchmarks/compare.py --moonraker $(VENV)/moonraker/bin/python
+# The peer of both: Moonraker in an environment of its own.
+MOONRAKER := $(VENV)/moonraker/bin/python
+
+reliability: $(VENV)/installed $(MOONRAKER)
+	PYTHONPATH=. $(BIN)/python -m benchmarks.reliability --moonraker $(MOONRAKER) $(if $(QUICK),--quick) \
+		--write docs/reliability.md
+
+benchmark: $(VENV)/installed $(MOONRAKER)
+	PYTHONPATH=. $(BIN)/python benchmarks/compare.py --moonraker $(MOONRAKER)
 
 docs: $(VENV)/installed
 	$(BIN)/python -m bus docs
@@ -36,6 +41,10 @@ docs: $(VENV)/installed
 $(BIN)/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "moonbus needs Python 3.11 or newer")'
 	$(PYTHON) -m venv $(VENV)
+
+$(MOONRAKER): | $(BIN)/python
+	$(BIN)/python -m venv $(VENV)/moonraker
+	$@ -m pip install --quiet --disable-pip-version-check 'moonraker[speedups]==0.11.0'
 
 $(VENV)/installed: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
