@@ -26,7 +26,7 @@ Start = Callable[[Node], Awaitable[None]]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PR_SET_PDEATHSIG = 1
-TICK_S = 0.5
+TICK_S = 1.0
 MEMORY_MIB = 512
 """What a process may grow to: several times what any of them needs."""
 LEAST_MEMORY_MIB = 64

@@ -1,4 +1,4 @@
-"""An extension of supervisord's: all programs start and stop at once.
+"""An extension of supervisord's: all programs start and stop at once, and one option chooses which they are.
 
 supervisord polls for a second before it starts anything, and stops one program after another. Its own events tell when
 it begins and when it ends; both are the moment to deal with all programs together.
@@ -8,13 +8,25 @@ from typing import Any
 
 from supervisor import events
 
+SHARED = "services"
+"""The program that runs all services in one process."""
+
 
 class Supervision:
     """The interface object supervisord wants; it offers no remote calls."""
 
 
-def make_rpcinterface(supervisord: Any) -> Supervision:
-    """Called by supervisord, with itself, while it reads its configuration."""
+def make_rpcinterface(supervisord: Any, processes: str = "separate") -> Supervision:
+    """Called by supervisord, with itself and this section's options, before anything runs. Raises ValueError."""
+    if processes not in ("separate", "shared"):
+        raise ValueError(f"[rpcinterface:moonbus] processes: expected separate or shared, got {processes!r}")
+
+    def choose(name: str) -> None:
+        if (name == SHARED) != (processes == "shared"):
+            supervisord.remove_process_group(name)
+
+    for name in list(supervisord.process_groups):
+        choose(name)
 
     def start_all(_: Any) -> None:
         for group in supervisord.process_groups.values():
@@ -24,6 +36,7 @@ def make_rpcinterface(supervisord: Any) -> Supervision:
         for group in supervisord.process_groups.values():
             group.stop_all()
 
+    events.subscribe(events.ProcessGroupAddedEvent, lambda event: choose(event.group))  # by `supervisorctl update`
     events.subscribe(events.SupervisorRunningEvent, start_all)
     events.subscribe(events.SupervisorStoppingEvent, stop_all)
     return Supervision()

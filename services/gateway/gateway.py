@@ -123,8 +123,7 @@ class Gateway:
         self._node.spawn(self._sweep())
         self._node.spawn(self._persist(self._listen_on_port, f"port {self._settings.port}"))
         self._node.spawn(self._persist(self._unix_socket.listen, str(self._unix_socket.path)))
-        self._node.spawn(self._every_second(self._publish_load))
-        self._node.spawn(self._every_second(self._announce_printer_state))
+        self._node.spawn(self._every_second())
 
     # -- saying --------------------------------------------------------------------------------------------------
 
@@ -157,7 +156,6 @@ class Gateway:
             self._clients.broadcast(frame)
 
     def _announce_printer_state(self) -> None:
-        # Also each second: a bridge that hangs says nothing, and what it said last is not true for ever.
         frame = self._announcer.printer_state(self._printer.state)
         if frame is not None:
             self._clients.broadcast(frame)
@@ -218,7 +216,9 @@ class Gateway:
                 told = True
                 await asyncio.sleep(RETRY_S)
 
-    async def _every_second(self, act: Callable[[], None]) -> None:
+    async def _every_second(self) -> None:
         while True:
-            act()
+            self._publish_load()
+            # A bridge that hangs says nothing, and what it said last is not true for ever.
+            self._announce_printer_state()
             await asyncio.sleep(TICK_S)

@@ -23,10 +23,8 @@ MOVES = 400
 
 def begin_print(world: World) -> None:
     """Services with an enemy inside each, and a print that takes longer than the faults."""
-    own = world.data / "comms" / "moonbus" / "supervisord.conf"
-    own.parent.mkdir(parents=True)
     text = (CHECKOUT / "supervisord.conf").read_text()
-    own.write_text(re.sub(r"-m services\.(\w+)", r"-m tests.system.hostile \1", text))
+    world.configure_supervisor(re.sub(r"-m services\.(\w+)", r"-m tests.system.hostile \1", text))
     world.environment |= {
         "HOSTILE_FAULT": str(world.data / "fault"),
         "MOONBUS_MEMORY": "160",
