@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run install test check chaos simulate reliability benchmark docs clean
+.PHONY: run install test check chaos simulate reliability bench docs clean
 
 run: $(VENV)/installed
 	@$(BIN)/moonbus demo
@@ -32,8 +32,8 @@ reliability: $(VENV)/installed $(MOONRAKER)
 	PYTHONPATH=. $(BIN)/python -m benchmarks.reliability --moonraker $(MOONRAKER) $(if $(QUICK),--quick) \
 		--write docs/reliability.md
 
-benchmark: $(VENV)/installed $(MOONRAKER)
-	PYTHONPATH=. $(BIN)/python benchmarks/compare.py --moonraker $(MOONRAKER)
+bench: $(VENV)/installed $(MOONRAKER)
+	PYTHONPATH=. $(BIN)/python -m benchmarks.bench --moonraker $(MOONRAKER) $(if $(QUICK),--quick) --write docs/benchmarks.md
 
 docs: $(VENV)/installed
 	$(BIN)/python -m bus docs

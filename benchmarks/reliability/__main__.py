@@ -79,6 +79,11 @@ async def measure(peers: Sequence[Peer], pace: Pace, only: str) -> str:
 
 
 async def _played(row: Row, peer: Peer, pace: Pace) -> Cell:
+    """Once more where the first try did not get so far: starts take long with so many beside."""
+    try:
+        return await row.play(peer, pace)
+    except (AssertionError, OSError, TimeoutError) as error:
+        print(f"{row.what}, {peer.name}: {error!r}; once more", file=sys.stderr, flush=True)
     try:
         return await row.play(peer, pace)
     except (AssertionError, OSError, TimeoutError) as error:

@@ -1,0 +1,139 @@
+"""Speed and footprint beside Moonraker: `python -m benchmarks.bench --moonraker PYTHON [--quick] [--write docs/benchmarks.md]`.
+
+Both systems run in turn, round after round, on the same simulated printer and Spoolman, with the same load generator on
+one core. What is told are ratios of the same round. A figure that misses its goal is told as such.
+"""
+
+import argparse
+import asyncio
+import os
+import platform
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+from benchmarks import bus_bench, measures
+from benchmarks.beside import commands, printer, system
+from benchmarks.figures import Figure, Row, markdown, rows
+from benchmarks.load import get
+from benchmarks.plot import svg
+from benchmarks.troubles import troubles
+
+PEER = "Moonraker"
+OF_ONE_SERVICE = "/api/printer"
+"""Answered by octo_shim; a read, which waits for an owner that restarts."""
+TEXT = """# Benchmarks
+
+Made by `{command}` in {minutes:.0f} minutes: {rounds} rounds of moonbus and {peer} {peer_version} with its `speedups`, in
+turn, on the same simulated printer and Spoolman. The load generator keeps to one core. The values are medians of the
+rounds, the ratios those of the same round. Machine: {machine}. Python {python}, aiohttp {aiohttp}, pyzmq {pyzmq}.
+
+{table}
+![the ratios](benchmarks.svg)
+
+{notes}"""
+NOTES = """Rows without a peer have nothing to be compared with there; their goal is for the value itself.
+"""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """`seconds` of each load, `rounds`, the uploads' sizes in MB, and how many subscribe: Moonraker asks Klipper for each,
+    which answers four times a second."""
+
+    seconds: float
+    rounds: int
+    uploads: tuple[int, ...]
+    subscribers: tuple[int, ...]
+
+
+LONG = Pace(2.0, 3, (200, 2000), (1, 50, 200, 1000))
+QUICK = Pace(0.5, 1, (200,), (1, 50))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--moonraker", required=True, help="python of an environment with moonraker[speedups]")
+    parser.add_argument("--quick", action="store_true", help="one short round")
+    parser.add_argument("--write", type=Path, help="file for the page; its picture lies beside it")
+    asked = parser.parse_args()
+    pace = QUICK if asked.quick else LONG
+    measures.many_files()
+    measures.pin()
+    began = time.monotonic()
+    table = asyncio.run(measure(asked.moonraker, pace))
+    text = markdown(table, PEER)
+    print(text)
+    if asked.write is not None:
+        command = f"make bench{' QUICK=1' if asked.quick else ''}"
+        asked.write.write_text(_page(text, asked.moonraker, pace, command, (time.monotonic() - began) / 60))
+        asked.write.with_suffix(".svg").write_text(svg(table, f"moonbus beside {PEER}"))
+
+
+async def measure(moonraker: str, pace: Pace) -> list[Row]:
+    rounds = []
+    for number in range(pace.rounds):
+        sides: dict[str, Sequence[Figure]] = {}
+        in_turn = list(commands(moonraker).items())
+        for name, command in in_turn if number % 2 == 0 else reversed(in_turn):
+            print(f"round {number + 1}: {name}", file=sys.stderr, flush=True)
+            sides[name] = await one_side(name, command, pace)
+        rounds.append((sides["moonbus"], sides[PEER]))
+    alone = [(await bus_bench.measure(int(500 * pace.seconds), int(10 + 20 * pace.seconds)), ())]
+    return [*rows(rounds), *rows(alone)]
+
+
+async def one_side(name: str, command: list[str], pace: Pace) -> list[Figure]:
+    """All figures of a system that was started for them."""
+    with printer() as folder, system(command, name, folder) as running:
+        found = [Figure("start to ready", await running.ready(), "s", "less", 1.5)]
+        found += await measures.idle(running, pace.seconds)
+        found += await measures.routes(running, pace.seconds)
+        found += await measures.calls(running, pace.seconds)
+        await measures.start_print(running, folder, seconds=30 + sum(pace.subscribers) / 2)
+        found += await measures.updates(running, pace.seconds, pace.subscribers)
+        for megabytes in pace.uploads:
+            found += await measures.uploads(running, megabytes)
+    found += await troubles(name, command, pace.seconds)
+    return found + (await restarted(command) if name != PEER else [])
+
+
+async def restarted(command: list[str]) -> list[Figure]:
+    """From the end of one service's process to the first answer of the next one."""
+    with printer() as folder, system(command, "moonbus", folder) as running:
+        await running.ready()
+        await get(running.port, OF_ONE_SERVICE, 1, 0.5)
+        ended = next(pid for pid in running.processes() if "services.octo_shim" in _command_line(pid))
+        os.kill(ended, signal.SIGTERM)
+        began = time.monotonic()
+        while _command_line(ended):
+            await asyncio.sleep(0.005)
+        await get(running.port, OF_ONE_SERVICE, 1, 0.0)
+        took_s = time.monotonic() - began
+    return [Figure("restart of one service to its first answer", took_s, "s", "less", 1.2, alone=True)]
+
+
+def _command_line(pid: int) -> str:
+    """Empty when the process has ended."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except FileNotFoundError:
+        return ""
+
+
+def _page(table: str, moonraker: str, pace: Pace, command: str, minutes: float) -> str:
+    code = "from importlib.metadata import version; print(version('moonraker'))"
+    peer_version = subprocess.run([moonraker, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()} {platform.release()}"
+    return TEXT.format(command=command, minutes=minutes, rounds=pace.rounds, peer=PEER, peer_version=peer_version,
+                       machine=machine, python=platform.python_version(), aiohttp=version("aiohttp"),
+                       pyzmq=version("pyzmq"), table=table, notes=NOTES)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
