@@ -16,6 +16,7 @@ import requests
 
 from bus.rundir import CHECKOUT
 from bus.services import SERVICES
+from tests.system.mounts import needs_namespace, run_in_namespace
 
 PATIENCE_S = 30.0
 CONFIG = """[server]
@@ -160,6 +161,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """A test that mounts runs in a pytest of its own where only that may."""
+    if "disk" not in pyfuncitem.fixturenames or not needs_namespace():
+        return None
+    reason = run_in_namespace(pyfuncitem.nodeid)
+    if reason:
+        pytest.skip(reason)
+    return True
 
 
 @pytest.fixture
