@@ -59,6 +59,7 @@ class Delivery:
         now, wall = boot_time_s(), time.time()
         self._lines = Lines({p.id: self._with_ttl(p) for p in outbox.pending(now, wall)})
         self._failed = deque((self._with_ttl(p) for p in outbox.failed(now, wall)), SHOWN_MOST)
+        outbox.hold(lambda: (*self._failed, *self._lines.pushes.values()))
         self._snapshots = node.data / "moonbus" / "snapshots"
         clear(self._snapshots, self._lines.pushes.values())
         self._report = Report(notifiers, outbox.delivered(), self._failed)
@@ -134,7 +135,7 @@ class Delivery:
         for task in self._sending:
             task.cancel()
         await self._sender.close()
-        self._outbox.connection.close()
+        self._outbox.database.close()
 
     async def test(self, notifier: Notifier, context: dict[str, Any]) -> list[Outcome]:
         """Sends to all targets at once, past the outbox."""
@@ -177,8 +178,8 @@ class Delivery:
     def _gave_up(self, pushes: list[Push]) -> None:
         for push in pushes:
             self._node.log.warning("%s: %s given up: %s", push.notifier, push.event, push.error)
-            self._outbox.gave_up(push, time.time())
             self._failed.append(push)
+            self._outbox.gave_up(push, time.time())
 
     def _publish(self) -> None:
         failed = [shown(push) for push in self._failed]
