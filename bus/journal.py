@@ -6,13 +6,14 @@ which is read from its start.
 
 import sqlite3
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bus.database import Database, Tell, transaction
+from bus.age import Moment
+from bus.database import Database, Steps, Tell, transaction
 
 KEPT = 2000
 """Entries of a topic kept for consumers that were away; a print has about ten."""
@@ -25,6 +26,13 @@ CREATE TABLE IF NOT EXISTS journal (
     number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
 """
 
+STEPS: Steps = (
+    (
+        "ALTER TABLE journal ADD COLUMN boot_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE journal ADD COLUMN boot_s REAL NOT NULL DEFAULT 0",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -36,19 +44,21 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor."""
+    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor. `age_s` is how long ago
+    that was when the entry was read, whatever the wall clock says."""
 
     topic: str
     position: Cursor
     at: float
     value: Any
+    age_s: float = field(default=0.0, compare=False)
 
 
 class Journal:
     """The owner's side. `tell` hears in words of a damaged file. Raises sqlite3.Error where the disk refuses."""
 
     def __init__(self, path: Path, tell: Tell | None = None) -> None:
-        self.database = Database(path, SCHEMA, tell=tell)
+        self.database = Database(path, SCHEMA, STEPS, tell)
         self.database.on_renewal(self._identify)
         self.id = ""
         self.database.run(self._identify)
@@ -82,7 +92,11 @@ class Journal:
 
     def _append(self, topic: str, body: bytes, at: float) -> int:
         with transaction(self.connection):
-            done = self.connection.execute("INSERT INTO journal (topic, at, body) VALUES (?, ?, ?)", (topic, at, body))
+            now = Moment.now()
+            done = self.connection.execute(
+                "INSERT INTO journal (topic, at, body, boot_id, boot_s) VALUES (?, ?, ?, ?, ?)",
+                (topic, at, body, now.boot_id, now.boot_s),
+            )
             # Per topic: a macro that notifies in a loop must not wash the last job event out.
             self.connection.execute(
                 "DELETE FROM journal WHERE topic = ?1 AND number <= "
@@ -94,13 +108,19 @@ class Journal:
     def _read(self, topic: str, after: Cursor, limit: int) -> list[Entry]:
         number = after.number if after.journal_id == self.id else 0
         rows = self.connection.execute(
-            "SELECT number, at, body FROM journal WHERE topic = ? AND number > ? ORDER BY number LIMIT ?",
+            "SELECT number, body, at, boot_id, boot_s FROM journal WHERE topic = ? AND number > ? ORDER BY number LIMIT ?",
             (topic, number, limit),
         )
-        return [Entry(topic, Cursor(self.id, n), at, orjson.loads(body)) for n, at, body in rows]
+        now = Moment.now()
+        return [self._entry(topic, now, *row) for row in rows]
 
     def _last(self, topic: str) -> Entry | None:
         row = self.connection.execute(
-            "SELECT number, at, body FROM journal WHERE topic = ? ORDER BY number DESC LIMIT 1", (topic,)
+            "SELECT number, body, at, boot_id, boot_s FROM journal WHERE topic = ? ORDER BY number DESC LIMIT 1",
+            (topic,),
         ).fetchone()
-        return None if row is None else Entry(topic, Cursor(self.id, row[0]), row[1], orjson.loads(row[2]))
+        return None if row is None else self._entry(topic, Moment.now(), *row)
+
+    def _entry(self, topic: str, now: Moment, number: int, body: bytes, *written: Any) -> Entry:
+        moment = Moment(*written)
+        return Entry(topic, Cursor(self.id, number), moment.at, orjson.loads(body), moment.age_s(now))

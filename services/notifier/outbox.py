@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from bus.age import Moment
 from bus.database import Database, Steps, Tell, transaction
 from bus.journal import Cursor, Entry
 from services.notifier.core import SHOWN_MOST, Push
@@ -30,8 +31,14 @@ STEPS: Steps = (
         "ALTER TABLE pushes ADD COLUMN revived_at REAL",
         "CREATE TABLE delivered (notifier TEXT PRIMARY KEY, at REAL NOT NULL)",
     ),
+    (
+        "ALTER TABLE pushes ADD COLUMN boot_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE pushes ADD COLUMN born REAL NOT NULL DEFAULT 0",
+        "ALTER TABLE pushes ADD COLUMN revived REAL",
+    ),
 )
-COLUMNS = "id, notifier, target, event, at, context, error, revived_at"
+COLUMNS = "id, notifier, target, event, at, context, error, revived_at, boot_id, born, revived"
+"""`at` and `revived_at` are wall times; `born` and `revived` the same in seconds since the boot named `boot_id`."""
 
 
 class Outbox:
@@ -66,29 +73,32 @@ class Outbox:
 
     def take(self, entry: Entry, lines: Iterable[tuple[str, int]], event: str, context: dict[str, Any]) -> list[int]:
         """Stores one push for each (notifier, target) and that the entry is handled. Returns the pushes' ids."""
-        pushes = [(notifier, target, event, entry.at, orjson.dumps(context)) for notifier, target in lines]
+        now = Moment.now()
+        what = (event, entry.at, orjson.dumps(context), now.boot_id, now.boot_s - entry.age_s)
+        pushes = [(notifier, target, *what) for notifier, target in lines]
         ids = self.database.run(lambda: self._take(entry, pushes))
         self._cursors[entry.topic] = entry.position
         return ids
 
-    def _take(self, entry: Entry, pushes: list[tuple[str, int, str, float, bytes]]) -> list[int]:
+    def _take(self, entry: Entry, pushes: list[tuple[Any, ...]]) -> list[int]:
         ids = []
         with transaction(self.connection):
             for push in pushes:
                 done = self.connection.execute(
-                    "INSERT INTO pushes (notifier, target, event, at, context) VALUES (?, ?, ?, ?, ?)", push
+                    "INSERT INTO pushes (notifier, target, event, at, context, boot_id, born) VALUES (?, ?, ?, ?, ?, ?, ?)",
+                    push,
                 )
                 ids.append(int(done.lastrowid or 0))
             self._write_cursor(entry.topic, entry.position)
         return ids
 
-    def pending(self, now: float, wall: float) -> list[Push]:
-        """The pushes not known to be sent, oldest first. `now` is seconds since boot, `wall` the same moment's time."""
-        return self._pushes("failed_at IS NULL ORDER BY id", now, wall)
+    def pending(self, now: Moment) -> list[Push]:
+        """The pushes not known to be sent, oldest first."""
+        return self._pushes("failed_at IS NULL ORDER BY id", now)
 
-    def failed(self, now: float, wall: float) -> list[Push]:
+    def failed(self, now: Moment) -> list[Push]:
         """The latest pushes given up, oldest first; see `pending`."""
-        pushes = self._pushes(f"failed_at IS NOT NULL ORDER BY failed_at DESC, id DESC LIMIT {SHOWN_MOST}", now, wall)
+        pushes = self._pushes(f"failed_at IS NOT NULL ORDER BY failed_at DESC, id DESC LIMIT {SHOWN_MOST}", now)
         for push in pushes:
             push.state = "failed"
         return pushes[::-1]
@@ -107,9 +117,9 @@ class Outbox:
         """Notifier → wall time of its last delivery."""
         return dict(self._rows("SELECT notifier, at FROM delivered"))
 
-    def revive(self, push_ids: Iterable[int], wall: float) -> None:
+    def revive(self, pushes: Iterable[Push], now: Moment) -> None:
         """Pushes given up are pending again."""
-        rows = [(wall, push_id) for push_id in push_ids]
+        rows = [(now.at, now.boot_id, push.born, now.boot_s, push.id) for push in pushes]
         self.database.run(lambda: self._revive(rows))
 
     def gave_up(self, push: Push, wall: float) -> None:
@@ -131,10 +141,12 @@ class Outbox:
             self.connection.executemany("DELETE FROM pushes WHERE id = ?", [(one,) for one in self._unrecorded])
             self.connection.executemany("INSERT OR REPLACE INTO delivered VALUES (?, ?)", self._unrecorded.values())
 
-    def _revive(self, rows: list[tuple[float, int]]) -> None:
+    def _revive(self, rows: list[tuple[Any, ...]]) -> None:
         with transaction(self.connection):
             self.connection.executemany(
-                "UPDATE pushes SET failed_at = NULL, error = '', revived_at = ? WHERE id = ?", rows
+                "UPDATE pushes SET failed_at = NULL, error = '', revived_at = ?, boot_id = ?, born = ?, revived = ?"
+                " WHERE id = ?",
+                rows,
             )
 
     def _bury(self, push: Push, wall: float) -> None:
@@ -148,14 +160,17 @@ class Outbox:
             )
 
     def _restore(self, pushes: Iterable[Push]) -> None:
-        """When each was given up or revived is not known here; the time of its event stands for the former."""
-        rows = [(p.id, p.notifier, p.target, p.event, p.at, orjson.dumps(p.context),
-                 p.at if p.state == "failed" else None, p.error) for p in pushes]  # fmt: skip
+        """When each was given up is not known here; the time of its event stands for it."""
+        now = Moment.now()
+        rows = [
+            (p.id, p.notifier, p.target, p.event, p.at, orjson.dumps(p.context), p.error,
+             None if p.revived is None else now.at - now.boot_s + p.revived, now.boot_id, p.born, p.revived,
+             p.at if p.state == "failed" else None)
+            for p in pushes
+        ]  # fmt: skip
         with transaction(self.connection):
             self.connection.executemany(
-                "INSERT INTO pushes (id, notifier, target, event, at, context, failed_at, error)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                rows,
+                f"INSERT INTO pushes ({COLUMNS}, failed_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", rows
             )
             for topic, position in self._cursors.items():
                 self._write_cursor(topic, position)
@@ -168,13 +183,15 @@ class Outbox:
     def _rows(self, query: str, *values: object) -> list[Any]:
         return self.database.run(lambda: self.connection.execute(query, values).fetchall())
 
-    def _pushes(self, where: str, now: float, wall: float) -> list[Push]:
+    def _pushes(self, where: str, now: Moment) -> list[Push]:
         query = f"SELECT {COLUMNS} FROM pushes WHERE {where}"
-        return self.database.run(lambda: [_push(row, now, wall) for row in self.connection.execute(query)])
+        return self.database.run(lambda: [_push(row, now) for row in self.connection.execute(query)])
 
 
-def _push(row: tuple[Any, ...], now: float, wall: float) -> Push:
-    push_id, notifier, target, event, at, context, error, revived_at = row
-    born = now - max(0.0, wall - at)
-    revived = None if revived_at is None else now - max(0.0, wall - revived_at)
-    return Push(push_id, notifier, target, event, at, born, orjson.loads(context), error=error, revived=revived)
+def _push(row: tuple[Any, ...], now: Moment) -> Push:
+    push_id, notifier, target, event, at, context, error, revived_at, boot_id, born, revived = row
+    since_birth_s = Moment(at, boot_id, born).age_s(now)
+    if revived_at is not None:
+        revived = now.boot_s - Moment(revived_at, boot_id, revived or 0.0).age_s(now)
+    return Push(push_id, notifier, target, event, at, now.boot_s - since_birth_s, orjson.loads(context), error=error,
+                revived=revived)  # fmt: skip

@@ -96,7 +96,9 @@ class Books:
         for known, hint in hinted.items():
             if hint.journal_id != self._journal_id and self._hinted.get(known) == hint:
                 del self._hinted[known]
-        return [Entry(topic, Cursor(self._journal_id, number), at, v) for number, at, v in answer["entries"]]
+        return [
+            Entry(topic, Cursor(self._journal_id, number), at, v, age_s) for number, at, age_s, v in answer["entries"]
+        ]
 
     def _take(self, entry: Entry) -> None:
         """Raises sqlite3.Error, and has then done nothing."""

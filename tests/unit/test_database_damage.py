@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from bus.age import Moment
 from bus.journal import Cursor, Entry, Journal
 from services.klipper_bridge.memory import Memory
 from services.notifier.core import Lines, Push
@@ -106,7 +107,7 @@ def test_an_outbox_whose_file_is_damaged_under_it_keeps_what_waits(tmp_path: Pat
     assert len(told) == 1 and second != first
     outbox.database.close()
     again = Outbox(path)
-    assert [(push.id, push.context) for push in again.pending(10.0, 10.0)] == [(first, {"n": 1}), (second, {"n": 2})]
+    assert [(push.id, push.context) for push in again.pending(Moment.now())] == [(first, {"n": 1}), (second, {"n": 2})]
     assert again.cursor("printer.jobs") == Cursor("j", 8) and again.known_since(["phone"], 99.0) == since
 
 

@@ -43,7 +43,7 @@ class Bridge:
             await future
         after = place["number"] if place["journal_id"] == "j" else 0
         known = self.entries if place["topic"] == CALLS else self.jobs
-        return {"journal_id": "j", "entries": [[n, float(n), value] for n, value in known if n > after]}
+        return {"journal_id": "j", "entries": [[n, float(n), 0.0, value] for n, value in known if n > after]}
 
     async def answer(self) -> None:
         """Answers all that was asked, until nothing is asked any more."""
