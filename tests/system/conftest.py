@@ -121,8 +121,13 @@ class World:
 
     def pid(self, service: str) -> int:
         """Of the service's process, as supervisord knows it."""
-        line = self.ctl("status", service).split()
-        return int(line[3].rstrip(",")) if line[1] == "RUNNING" else 0
+        return self.pids()[service]
+
+    def pids(self) -> dict[str, int]:
+        """Of all services; 0 where supervisord knows of no process, or does not answer."""
+        lines = (line.split() for line in self.ctl("status").splitlines())
+        running = {name: int(rest[1].rstrip(",")) for name, state, *rest in lines if state == "RUNNING"}
+        return {service: running.get(service, 0) for service in SERVICES}
 
     def ctl(self, *arguments: str) -> str:
         done = subprocess.run([sys.executable, "-m", "moonbus", "ctl", *arguments], env=self.environment, cwd=CHECKOUT,

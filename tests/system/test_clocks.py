@@ -17,6 +17,7 @@ from tests.system.test_survival import titles
 pytestmark = pytest.mark.timeout(240)
 
 HOUR_S = 3600
+ALL = tuple(SERVICES)
 
 
 def set_clocks(world: World, services: Iterable[str], shift_s: int) -> None:
@@ -63,27 +64,6 @@ def nothing_is_late(world: World) -> None:
         assert notifier["dead_letters"] == []
 
 
-def test_a_clock_that_is_set_changes_nothing(world: World) -> None:
-    moves = 160  # twelve stretches of it while the clocks are set
-    begin(world, moves)
-    switch(world, "pause", "paused")
-    expected, pids = ["started", "paused"], [world.pid(service) for service in SERVICES]
-    for services in (tuple(SERVICES), *((service,) for service in SERVICES)):
-        for shift_s, verb, state in ((HOUR_S, "resume", "printing"), (-HOUR_S, "pause", "paused")):
-            token = token_of(world)
-            set_clocks(world, services, shift_s)
-            assert admits(world, token) and not admits(world, token)
-            switch(world, verb, state)
-        assert others(world, "") == {"up"}
-        assert not [text for text in world.get("/server/info")["warnings"] if "not running" in text]
-        expected += ["resumed", "paused"]
-        pushed(world, expected)
-    switch(world, "resume", "printing")
-    comes_out_right(world, 0.0, moves, (*expected, "resumed", "complete"))
-    nothing_is_late(world)
-    assert [world.pid(service) for service in SERVICES] == pids
-
-
 def push_service_leaves(world: World) -> None:
     world.processes["push"].terminate()
     world.processes["push"].wait(10)
@@ -99,7 +79,34 @@ def waits(world: World, event: str) -> bool:
     return bool(error) and error["event"] == event
 
 
-@pytest.mark.parametrize("shift_s", [HOUR_S, pytest.param(-HOUR_S, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "groups", [(ALL, ("notifier",)), pytest.param(tuple((name,) for name in SERVICES), marks=pytest.mark.slow)]
+)
+def test_a_clock_that_is_set_changes_nothing(world: World, groups: tuple[tuple[str, ...], ...]) -> None:
+    moves = 20 + 30 * len(groups)
+    begin(world, moves)
+    expected, pids = ["started", "paused"], world.pids()
+    push_service_leaves(world)
+    switch(world, "pause", "paused")
+    wait_for(lambda: waits(world, "paused"), "the first attempt failed")
+    push_service_is_back(world)
+    for services in groups:
+        for shift_s, verb, state in ((HOUR_S, "resume", "printing"), (-HOUR_S, "pause", "paused")):
+            token = token_of(world)
+            set_clocks(world, services, shift_s)
+            assert admits(world, token) and not admits(world, token)
+            switch(world, verb, state)
+        assert others(world, "") == {"up"}
+        assert not [text for text in world.get("/server/info")["warnings"] if "not running" in text]
+        expected += ["resumed", "paused"]
+    switch(world, "resume", "printing")
+    comes_out_right(world, 0.0, moves, (*expected, "resumed", "complete"))
+    nothing_is_late(world)
+    assert world.pids() == pids
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shift_s", [HOUR_S, -HOUR_S])
 def test_what_waits_when_the_clock_is_set_is_as_old_as_it_is(world: World, shift_s: int) -> None:
     """For a push service that is away: in the notifier's memory, then in its file. In the journal, for the notifier."""
     moves = 80

@@ -8,10 +8,11 @@ import pytest
 
 from tests.system.conftest import World, wait_for
 from tests.system.test_faults import begin_print, comes_out_right, others
+from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
 
-MOVES = 100
+MOVES = 80
 OWNERS = ("klipper_bridge", "spoolman_sync", "notifier")
 PAGE_BYTES = 4096
 
@@ -41,9 +42,10 @@ def database(world: World, service: str) -> Path:
 
 def told(world: World, service: str) -> bool:
     """In the log, in server.info, and by the name of the file."""
-    text = f"{database(world, service)} is damaged"
+    path = database(world, service)
+    text = f"{path} is damaged"
     warned = any(text in warning for warning in world.get("/server/info")["warnings"])
-    return warned and text in world.logs() and database(world, service).with_suffix(".sqlite.damaged").exists()
+    return warned and text in world.logs() and path.with_suffix(".sqlite.damaged").exists()
 
 
 def pause(world: World) -> None:
@@ -51,47 +53,44 @@ def pause(world: World) -> None:
     wait_for(lambda: world.print_state() == "paused", "paused")
 
 
-def all_booked(world: World) -> None:
-    wait_for(lambda: not world.get("/server/spoolman/status")["pending_reports"], "nothing pending")
+def all_told(world: World) -> None:
+    wait_for(lambda: all(told(world, service) for service in OWNERS), "every service told of its file")
+
+
+def damaged_under_them(world: World) -> None:
+    """Nothing is lost that they have in memory."""
+    pids = world.pids()
+    for service in OWNERS:
+        overwrite_in_place(database(world, service))
+    pause(world)
+    all_told(world)
+    assert world.get("/server/spoolman/spool_id") == {"spool_id": 1}
+    assert world.pids() == pids
+
+
+def damaged_while_away(world: World, damage: Callable[[Path], None]) -> None:
+    assert world.ctl("stop", *OWNERS).count(": stopped") == len(OWNERS)
+    for service in OWNERS:
+        damage(database(world, service))
+    assert world.ctl("start", *OWNERS).count(": started") == len(OWNERS)
+    all_told(world)
+    world.ready()
 
 
 @pytest.mark.parametrize(
     "damage",
     [overwrite, pytest.param(cut, marks=pytest.mark.slow), pytest.param(garbage_beside, marks=pytest.mark.slow)],
 )
-def test_a_file_damaged_while_its_service_is_away(world: World, damage: Callable[[Path], None]) -> None:
+def test_a_print_survives_its_databases(world: World, damage: Callable[[Path], None]) -> None:
     begin_print(world, MOVES)
     before_mm = world.used_mm(1)
     wait_for(lambda: world.used_mm(1) > before_mm, "the first report")
-    pause(world)
-    all_booked(world)
-    for service in OWNERS:
-        assert "stopped" in world.ctl("stop", service)
-        damage(database(world, service))
-        assert "started" in world.ctl("start", service)
-    world.ready()
-    for service in OWNERS:
-        assert told(world, service), service
-    # Which spool is loaded is what the ledger cannot know any more.
+    damaged_under_them(world)
+    wait_for(lambda: not world.get("/server/spoolman/status")["pending_reports"], "nothing pending")
+    wait_for(lambda: titles(world) == ["started", "paused"], "all is pushed")
+    damaged_while_away(world, damage)
+    # Which spool is loaded is what nobody knows any more.
     assert world.post("/server/spoolman/spool_id", spool_id=1).json() == {"result": {"spool_id": 1}}
     world.post("/printer/print/resume")
     comes_out_right(world, before_mm, MOVES, ("started", "paused", "resumed", "complete"))
     assert others(world, "") == {"up"}
-
-
-def test_a_file_damaged_under_its_service_costs_nothing(world: World) -> None:
-    begin_print(world, MOVES)
-    before_mm = world.used_mm(1)
-    wait_for(lambda: world.used_mm(1) > before_mm, "the first report")
-    pids = [world.pid(service) for service in OWNERS]
-    for service in OWNERS:
-        overwrite_in_place(database(world, service))
-    pause(world)
-    for service in OWNERS:
-        wait_for(lambda: told(world, service), f"{service} told")  # noqa: B023
-    world.kill("spoolman_sync")
-    world.ready()
-    assert world.get("/server/spoolman/spool_id") == {"spool_id": 1}
-    world.post("/printer/print/resume")
-    comes_out_right(world, before_mm, MOVES, ("started", "paused", "resumed", "complete"))
-    assert [world.pid(service) for service in OWNERS if service != "spoolman_sync"] == [pids[0], pids[2]]

@@ -12,6 +12,7 @@ from bus.services import SERVICES
 from tests.system.conftest import World, wait_for
 from tests.system.mounts import SmallDisk, needs_namespace
 from tests.system.test_faults import begin_print, comes_out_right, others
+from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -22,7 +23,8 @@ QUESTIONS = (
     "/printer/objects/query?print_stats",
     "/server/notifiers/status",
 )
-EVENTS = ("started", "paused", "resumed", "complete")
+Disaster = Callable[[World, SmallDisk, bool], None]
+"""Spoils the disk, pauses the print, kills services if it is told to, and mends the disk."""
 
 
 @pytest.fixture
@@ -36,10 +38,6 @@ def disk(world: World) -> Iterator[SmallDisk]:
     finally:
         world.close()
         made.close()
-
-
-def pids(world: World) -> list[int]:
-    return [world.pid(service) for service in SERVICES]
 
 
 def upload(world: World) -> requests.Response:
@@ -68,62 +66,68 @@ def nothing_failed(world: World) -> None:
 
 
 def refused(world: World) -> None:
-    """The ledger and an upload; in words."""
-    wait_for(
-        lambda: "cannot be stored" in (world.get("/server/spoolman/status")["last_error"] or ""),
-        "the ledger is refused",
-    )
+    """In words."""
     answer = upload(world)
     assert answer.status_code == 507 and "cannot be stored" in answer.json()["error"]["message"], answer.text
 
 
 def kill(world: World, services: Iterable[str]) -> None:
+    pids = world.pids()
     for service in services:
-        os.kill(world.pid(service), signal.SIGKILL)
+        os.kill(pids[service], signal.SIGKILL)
 
 
-def a_print_survives(world: World, meanwhile: Callable[[], None]) -> None:
-    """`meanwhile` spoils the disk, pauses the print, and mends the disk in the end."""
-    begin_print(world, MOVES)
-    before_mm = world.used_mm(1)
-    assert upload(world).status_code == 201
-    wait_for(lambda: world.used_mm(1) > before_mm, "the first report")
-    meanwhile()
-    wait_for(lambda: upload(world).status_code == 201, "an upload is taken")
-    wait_for(lambda: world.post("/printer/print/resume").ok, "resumed")
-    comes_out_right(world, before_mm, MOVES, EVENTS)
-    nothing_failed(world)
+def full(world: World, disk: SmallDisk, killed: bool) -> None:
+    pids = world.pids()
+    disk.fill()
+    refused(world)
+    wait_for(lambda: "cannot be stored" in (world.get("/server/spoolman/status")["last_error"] or ""), "ledger refused")
+    pause(world)
     all_answers(world)
-
-
-def test_a_full_disk(world: World, disk: SmallDisk) -> None:
-    def meanwhile() -> None:
-        living = pids(world)
-        disk.fill()
-        refused(world)
-        pause(world)
-        all_answers(world)
-        assert pids(world) == living
+    assert world.pids() == pids
+    if killed:
         kill(world, SERVICES)
-        wait_for(lambda: not {0, *living} & set(pids(world)) and others(world, "") == {"up"}, "all came back")
+        former = {0, *pids.values()}
+        wait_for(lambda: not former & set(world.pids().values()) and others(world, "") == {"up"}, "all came back")
         world.ready()
         all_answers(world)
-        disk.free()
-
-    a_print_survives(world, meanwhile)
+    disk.free()
 
 
-def test_a_read_only_disk(world: World, disk: SmallDisk) -> None:
+def read_only(world: World, disk: SmallDisk, killed: bool) -> None:
     """Whoever ends meanwhile comes back with the disk: sockets and locks lie there, too."""
-
-    def meanwhile() -> None:
-        living = pids(world)
-        disk.refuse(living)
-        refused(world)
-        pause(world)
-        all_answers(world)
-        assert pids(world) == living
+    pids, pushed = world.pids(), titles(world)
+    disk.refuse(pids.values())
+    refused(world)
+    pause(world)
+    all_answers(world)
+    assert world.pids() == pids and titles(world) == pushed
+    if killed:
         kill(world, set(SERVICES) - {"klipper_bridge"})
-        disk.accept([world.pid("klipper_bridge")])
+    disk.accept(pid for pid in world.pids().values() if pid)
 
-    a_print_survives(world, meanwhile)
+
+@pytest.mark.parametrize(
+    ("disasters", "killed"),
+    [
+        ((full, read_only), False),
+        pytest.param((full,), True, marks=pytest.mark.slow),
+        pytest.param((read_only,), True, marks=pytest.mark.slow),
+    ],
+    ids=["full, then read-only", "full, and all killed", "read-only, and most killed"],
+)
+def test_a_print_survives_its_disk(
+    world: World, disk: SmallDisk, disasters: tuple[Disaster, ...], killed: bool
+) -> None:
+    begin_print(world, MOVES)
+    before_mm, events = world.used_mm(1), ["started"]
+    assert upload(world).status_code == 201
+    for disaster in disasters:
+        wait_for(lambda: titles(world) == events, "all is pushed")  # noqa: B023
+        disaster(world, disk, killed)
+        wait_for(lambda: upload(world).status_code == 201, "an upload is taken")
+        wait_for(lambda: world.post("/printer/print/resume").ok, "resumed")
+        events += ["paused", "resumed"]
+    comes_out_right(world, before_mm, MOVES, (*events, "complete"))
+    nothing_failed(world)
+    all_answers(world)
