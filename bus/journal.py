@@ -4,14 +4,16 @@ A cursor is (journal's id, number of the last entry handled). Another id means a
 which is read from its start.
 """
 
+import sqlite3
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import orjson
 
-from bus.database import open_database, transaction
+from bus.age import Moment
+from bus.database import Database, Steps, Tell, transaction
 
 KEPT = 2000
 """Entries of a topic kept for consumers that were away; a print has about ten."""
@@ -24,6 +26,13 @@ CREATE TABLE IF NOT EXISTS journal (
     number INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, at REAL NOT NULL, body BLOB NOT NULL);
 """
 
+STEPS: Steps = (
+    (
+        "ALTER TABLE journal ADD COLUMN boot_id TEXT NOT NULL DEFAULT ''",
+        "ALTER TABLE journal ADD COLUMN boot_s REAL NOT NULL DEFAULT 0",
+    ),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
@@ -35,52 +44,83 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor."""
+    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor. `age_s` is how long ago
+    that was when the entry was read, whatever the wall clock says."""
 
     topic: str
     position: Cursor
     at: float
     value: Any
+    age_s: float = field(default=0.0, compare=False)
 
 
 class Journal:
-    """The owner's side. Raises sqlite3.Error where the disk refuses."""
+    """The owner's side. `tell` hears in words of a damaged file. Raises sqlite3.Error where the disk refuses."""
 
-    def __init__(self, path: Path) -> None:
-        self.connection = open_database(path, SCHEMA)
+    def __init__(self, path: Path, tell: Tell | None = None) -> None:
+        self.database = Database(path, SCHEMA, STEPS, tell)
+        self.database.on_renewal(self._identify)
+        self.id = ""
+        self.database.run(self._identify)
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        return self.database.connection
+
+    def append(self, topic: str, value: object, at: float) -> Entry:
+        """On disk when it returns."""
+        number = self.database.run(lambda: self._append(topic, orjson.dumps(value), at))
+        return Entry(topic, Cursor(self.id, number), at, value)
+
+    def read(self, topic: str, after: Cursor, limit: int = BATCH) -> list[Entry]:
+        """The next entries behind the cursor, oldest first."""
+        return self.database.run(lambda: self._read(topic, after, limit))
+
+    def last(self, topic: str) -> Entry | None:
+        """The newest entry of a topic."""
+        return self.database.run(lambda: self._last(topic))
+
+    def close(self) -> None:
+        self.database.close()
+
+    def _identify(self) -> None:
         row = self.connection.execute("SELECT id FROM journal_identity").fetchone()
         if row is None:
             row = (uuid.uuid4().hex,)
             self.connection.execute("INSERT INTO journal_identity VALUES (?)", row)
-        self.id: str = row[0]
+        self.id = row[0]
 
-    def append(self, topic: str, value: object, at: float) -> Entry:
-        """On disk when it returns."""
+    def _append(self, topic: str, body: bytes, at: float) -> int:
         with transaction(self.connection):
+            now = Moment.now()
             done = self.connection.execute(
-                "INSERT INTO journal (topic, at, body) VALUES (?, ?, ?)", (topic, at, orjson.dumps(value))
+                "INSERT INTO journal (topic, at, body, boot_id, boot_s) VALUES (?, ?, ?, ?, ?)",
+                (topic, at, body, now.boot_id, now.boot_s),
             )
-            number = int(done.lastrowid or 0)
             # Per topic: a macro that notifies in a loop must not wash the last job event out.
             self.connection.execute(
                 "DELETE FROM journal WHERE topic = ?1 AND number <= "
                 "(SELECT number FROM journal WHERE topic = ?1 ORDER BY number DESC LIMIT 1 OFFSET ?2)",
                 (topic, KEPT),
             )
-        return Entry(topic, Cursor(self.id, number), at, value)
+            return int(done.lastrowid or 0)
 
-    def read(self, topic: str, after: Cursor, limit: int = BATCH) -> list[Entry]:
-        """The next entries behind the cursor, oldest first."""
+    def _read(self, topic: str, after: Cursor, limit: int) -> list[Entry]:
         number = after.number if after.journal_id == self.id else 0
         rows = self.connection.execute(
-            "SELECT number, at, body FROM journal WHERE topic = ? AND number > ? ORDER BY number LIMIT ?",
+            "SELECT number, body, at, boot_id, boot_s FROM journal WHERE topic = ? AND number > ? ORDER BY number LIMIT ?",
             (topic, number, limit),
         )
-        return [Entry(topic, Cursor(self.id, n), at, orjson.loads(body)) for n, at, body in rows]
+        now = Moment.now()
+        return [self._entry(topic, now, *row) for row in rows]
 
-    def last(self, topic: str) -> Entry | None:
-        """The newest entry of a topic."""
+    def _last(self, topic: str) -> Entry | None:
         row = self.connection.execute(
-            "SELECT number, at, body FROM journal WHERE topic = ? ORDER BY number DESC LIMIT 1", (topic,)
+            "SELECT number, body, at, boot_id, boot_s FROM journal WHERE topic = ? ORDER BY number DESC LIMIT 1",
+            (topic,),
         ).fetchone()
-        return None if row is None else Entry(topic, Cursor(self.id, row[0]), row[1], orjson.loads(row[2]))
+        return None if row is None else self._entry(topic, Moment.now(), *row)
+
+    def _entry(self, topic: str, now: Moment, number: int, body: bytes, *written: Any) -> Entry:
+        moment = Moment(*written)
+        return Entry(topic, Cursor(self.id, number), moment.at, orjson.loads(body), moment.age_s(now))

@@ -6,6 +6,7 @@ steals it, so a service takes its lock first.
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from bus.config import data_path
@@ -14,6 +15,7 @@ from bus.services import SERVICES
 MAX_SOCKET_PATH = 107
 """Bytes; a longer Unix socket path fails in the kernel."""
 
+PRIVATE = 0o700
 LONGEST_SOCKET = f"{max(SERVICES, key=len)}.pub"
 
 
@@ -42,10 +44,12 @@ class RunDir:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if path.stat().st_uid != os.getuid():
+        path.mkdir(mode=PRIVATE, parents=True, exist_ok=True)
+        found = path.stat()
+        if found.st_uid != os.getuid():
             raise PermissionError(f"run directory {path} belongs to another user: set MOONBUS_RUN to one of yours")
-        path.chmod(0o700)
+        if stat.S_IMODE(found.st_mode) != PRIVATE:  # a read-only disk refuses also what changes nothing
+            path.chmod(PRIVATE)
         if len(os.fsencode(path / LONGEST_SOCKET)) > MAX_SOCKET_PATH:
             raise OSError(f"run directory {path} is too deep for Unix sockets: set MOONBUS_RUN to a shorter path")
 

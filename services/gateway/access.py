@@ -37,12 +37,13 @@ API_KEY_USER = User("_API_KEY_USER_")
 
 
 class Access:
-    """`data` is the data path, `clock` the time of day in seconds. `warnings` names what of the configuration is not used."""
+    """`data` is the data path, `clock` counts seconds and is never set, `started_at` is wall time. `warnings`
+    names what of the configuration is not used."""
 
-    def __init__(self, config: Config, data: Path, clock: Callable[[], float]) -> None:
+    def __init__(self, config: Config, data: Path, clock: Callable[[], float], started_at: float) -> None:
         self.warnings: list[str] = []
         self._clock = clock
-        self._started_at = clock()
+        self._started_at = started_at
         self._tokens: dict[str, float] = {}
         section = config.section("authorization")
         self._force_logins: bool = self._read(section, "force_logins", False, section.boolean)
@@ -132,7 +133,7 @@ class Access:
     def _redeem(self, token: str | None) -> bool:
         if not token or (made_at := self._tokens.pop(token, None)) is None:
             return False
-        return 0 <= self._clock() - made_at <= TOKEN_LIFE_S
+        return self._clock() - made_at <= TOKEN_LIFE_S
 
 
 def _bearer(authorization: str | None) -> str | None:

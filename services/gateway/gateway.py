@@ -8,7 +8,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bus.envelope import Message
+from bus.envelope import Message, boot_time_s
 from bus.mirror import Status, union
 from bus.node import Node
 from bus.secrets import Secrets
@@ -51,7 +51,7 @@ class Gateway:
         self._node = node
         self._settings = read_settings(node.config, node.data, os.environ)
         self._secrets = Secrets(node.data)
-        self._access = Access(node.config, node.data, time.time)
+        self._access = Access(node.config, node.data, boot_time_s, time.time())
         self._roots = Roots(node.data)
         self._announcer = Announcer()
         self._subscriptions: Subscriptions[Connection] = Subscriptions()

@@ -87,7 +87,7 @@ class _Names:
 
     def addresses(self) -> frozenset[Address]:
         now = self._clock()
-        if abs(now - self._looked_up_at) > LOOKUP_PERIOD_S and not self._thread.is_alive():
+        if now - self._looked_up_at > LOOKUP_PERIOD_S and not self._thread.is_alive():
             self._looked_up_at = now
             self._thread = self._look_up()
         return self._all

@@ -26,13 +26,9 @@ class Memory:
     def __init__(self, journal: Journal, boot_id: str) -> None:
         self._journal = journal
         self._boot_id = boot_id
-        journal.connection.executescript(SCHEMA)
-        row = journal.connection.execute("SELECT session, process FROM klipper_life").fetchone()
-        self.session: int = row[0] if row else 0
-        self._process: str = row[1] if row else ""
-        row = journal.connection.execute("SELECT body FROM klipper_end").fetchone()
-        self.end: dict[str, Any] | None = orjson.loads(row[0]) if row else None
+        self.session, self._process, self.end = journal.database.run(self._read)
         self._kept = (self.session, self._process, self.end)
+        journal.database.on_renewal(self._write)
 
     def last_job(self) -> Stats | None:
         """print_stats as of the last event told, None where none was."""
@@ -62,18 +58,29 @@ class Memory:
         known = (self.session, self._process, self.end)
         if known == self._kept:
             return
-        connection = self._journal.connection
         try:
-            with transaction(connection):
-                for table in ("klipper_life", "klipper_end"):
-                    connection.execute(f"DELETE FROM {table}")
-                connection.execute("INSERT INTO klipper_life VALUES (?, ?)", (self.session, self._process))
-                if self.end is not None:
-                    connection.execute("INSERT INTO klipper_end VALUES (?)", (orjson.dumps(self.end),))
+            self._journal.database.run(self._write)
         except sqlite3.Error as error:
             log.error("the session cannot be written down: %s", error)
         else:
             self._kept = known
+
+    def _read(self) -> tuple[int, str, dict[str, Any] | None]:
+        connection = self._journal.connection
+        connection.executescript(SCHEMA)
+        session, process = connection.execute("SELECT session, process FROM klipper_life").fetchone() or (0, "")
+        end = connection.execute("SELECT body FROM klipper_end").fetchone()
+        return session, process, orjson.loads(end[0]) if end else None
+
+    def _write(self) -> None:
+        connection = self._journal.connection
+        connection.executescript(SCHEMA)
+        with transaction(connection):
+            for table in ("klipper_life", "klipper_end"):
+                connection.execute(f"DELETE FROM {table}")
+            connection.execute("INSERT INTO klipper_life VALUES (?, ?)", (self.session, self._process))
+            if self.end is not None:
+                connection.execute("INSERT INTO klipper_end VALUES (?)", (orjson.dumps(self.end),))
 
     def _name(self, process_id: object) -> str:
         return f"{self._boot_id}/{process_id}"

@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+from bus.database import Tell
 from bus.errors import not_found, too_late, unavailable
 from bus.mirror import Mirror
 from bus.node import Node
@@ -42,6 +43,11 @@ async def start(node: Node) -> None:
     component = ["notifier"] if configured else []
     disabled = [f"notifier {name}" for name in node.config.named("notifier") if name not in notifiers]
     failed = disabled if notifiers else [*component, *disabled]
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        node.publish("notifier.component", {"components": component, "failed": failed, "warnings": warnings})
+
     node.publish("notifier.component", {"components": component, "failed": failed, "warnings": warnings})
     printer = Mirror()
     delivering: asyncio.Future[Delivery] = asyncio.get_running_loop().create_future()
@@ -74,7 +80,7 @@ async def start(node: Node) -> None:
             raise unavailable(f"the outbox cannot be written: {error}") from None
 
     def open_outbox() -> bool:
-        delivery = _delivery(node, notifiers, secrets, started_at)
+        delivery = _delivery(node, notifiers, secrets, started_at, warn)
         if delivery is not None:
             delivering.set_result(delivery)
         return delivery is not None
@@ -100,11 +106,13 @@ async def start(node: Node) -> None:
             node.spawn(keep_opening())
 
 
-def _delivery(node: Node, notifiers: Mapping[str, Notifier], secrets: Secrets, started_at: float) -> Delivery | None:
+def _delivery(
+    node: Node, notifiers: Mapping[str, Notifier], secrets: Secrets, started_at: float, warn: Tell
+) -> Delivery | None:
     """Running; None while the disk has no place for the outbox."""
     folder = node.data / "moonbus"
     try:
-        outbox = Outbox(folder / "notifier.sqlite")
+        outbox = Outbox(folder / "notifier.sqlite", warn)
         sender = Sender(secrets.values, node.data, folder / "sending", node.spawn)
         delivery = Delivery(node, notifiers, outbox, sender, secrets, started_at)
     except (OSError, sqlite3.Error) as error:

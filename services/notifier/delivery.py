@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
+from bus.age import Moment
 from bus.envelope import boot_time_s
 from bus.errors import not_found
 from bus.journal import Entry
@@ -56,9 +57,10 @@ class Delivery:
         self._sender = sender
         self._secrets = secrets
         self._since = outbox.known_since(notifiers, started_at)
-        now, wall = boot_time_s(), time.time()
-        self._lines = Lines({p.id: self._with_ttl(p) for p in outbox.pending(now, wall)})
-        self._failed = deque((self._with_ttl(p) for p in outbox.failed(now, wall)), SHOWN_MOST)
+        now = Moment.now()
+        self._lines = Lines({p.id: self._with_ttl(p) for p in outbox.pending(now)})
+        self._failed = deque((self._with_ttl(p) for p in outbox.failed(now)), SHOWN_MOST)
+        outbox.hold(lambda: (*self._failed, *self._lines.pushes.values()))
         self._snapshots = node.data / "moonbus" / "snapshots"
         clear(self._snapshots, self._lines.pushes.values())
         self._report = Report(notifiers, outbox.delivered(), self._failed)
@@ -69,10 +71,9 @@ class Delivery:
     async def take(self, entry: Entry) -> None:
         """An entry of a journal. Raises sqlite3.Error where the disk refuses; then it has to come again."""
         wall = time.time()
-        age_s = max(0.0, wall - entry.at)
         meant = recipients(self._notifiers, entry.topic, entry.value)
-        told = [notifier for notifier in meant if not entry.at < self._since[notifier.name] <= wall]
-        if not told and age_s > DEFAULT_TTL_S:
+        told = [notifier for notifier in meant if not wall - entry.age_s < self._since[notifier.name] <= wall]
+        if not told and entry.age_s > DEFAULT_TTL_S:
             return  # stays stale: a long journal read for the first time is not worth a write each
         if not meant and entry.value.get("method") == "notify":
             asked, known = entry.value["params"].get("name"), ", ".join(self._notifiers)
@@ -83,7 +84,7 @@ class Delivery:
         lines = [(notifier.name, target) for notifier in told for target in range(len(notifier.targets))]
         ids = self._outbox.take(entry, lines, context["event_name"], context)
         for push_id, line in zip(ids, lines, strict=True):
-            push = Push(push_id, *line, context["event_name"], entry.at, boot_time_s() - age_s, context)
+            push = Push(push_id, *line, context["event_name"], entry.at, boot_time_s() - entry.age_s, context)
             self._gave_up(self._lines.add(self._with_ttl(push)))
         self._changed.set()
 
@@ -97,7 +98,7 @@ class Delivery:
         chosen = [p for p in self._failed if name in (None, p.notifier) and push_id in (None, p.id)]
         if push_id is not None and not chosen:
             raise not_found(f"No dead letter has the id {push_id}")
-        self._outbox.revive([push.id for push in chosen], time.time())
+        self._outbox.revive(chosen, Moment.now())
         for push in chosen:
             self._failed.remove(push)
             push.happens("revive")
@@ -134,7 +135,7 @@ class Delivery:
         for task in self._sending:
             task.cancel()
         await self._sender.close()
-        self._outbox.connection.close()
+        self._outbox.database.close()
 
     async def test(self, notifier: Notifier, context: dict[str, Any]) -> list[Outcome]:
         """Sends to all targets at once, past the outbox."""
@@ -177,8 +178,8 @@ class Delivery:
     def _gave_up(self, pushes: list[Push]) -> None:
         for push in pushes:
             self._node.log.warning("%s: %s given up: %s", push.notifier, push.event, push.error)
-            self._outbox.gave_up(push, time.time())
             self._failed.append(push)
+            self._outbox.gave_up(push, time.time())
 
     def _publish(self) -> None:
         failed = [shown(push) for push in self._failed]

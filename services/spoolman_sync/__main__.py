@@ -54,11 +54,17 @@ async def keep_opening(node: Node, settings: Settings, said: str) -> None:
 
 def open_and_run(node: Node, settings: Settings) -> str:
     """What keeps the database from being opened; "" when everything runs."""
+    warnings: list[str] = []
+
+    def warn(text: str) -> None:
+        warnings.append(text)
+        node.publish(COMPONENT, {"components": ["spoolman"], "failed": [], "warnings": warnings})
+
     try:
-        store = Store(node.data / "moonbus" / "spoolman_sync.sqlite")
+        store = Store(node.data / "moonbus" / "spoolman_sync.sqlite", warn)
     except (OSError, sqlite3.Error) as error:
         return f"[spoolman]: its database cannot be opened, trying again: {error}"
-    node.publish(COMPONENT, {"components": ["spoolman"], "failed": [], "warnings": []})
+    node.publish(COMPONENT, {"components": ["spoolman"], "failed": [], "warnings": warnings})
     run(node, store, settings, PACE)
     return ""
 

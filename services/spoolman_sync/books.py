@@ -89,9 +89,16 @@ class Books:
         """Entries of a journal that were not handled yet. Raises Fault."""
         after = self.cursors[topic]
         place = {"topic": topic, "journal_id": after.journal_id, "number": after.number}
+        hinted = dict(self._hinted)
         answer = await self._node.call("klipper_bridge.journal", place)
         self._journal_id = answer["journal_id"]
-        return [Entry(topic, Cursor(self._journal_id, number), at, v) for number, at, v in answer["entries"]]
+        # A bridge that found its file damaged goes on in another journal: what was hinted at before will never come.
+        for known, hint in hinted.items():
+            if hint.journal_id != self._journal_id and self._hinted.get(known) == hint:
+                del self._hinted[known]
+        return [
+            Entry(topic, Cursor(self._journal_id, number), at, v, age_s) for number, at, age_s, v in answer["entries"]
+        ]
 
     def _take(self, entry: Entry) -> None:
         """Raises sqlite3.Error, and has then done nothing."""

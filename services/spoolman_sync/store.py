@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bus.database import Steps, open_database, transaction
+from bus.database import Database, Steps, Tell, transaction
 from bus.journal import Cursor
 from services.spoolman_sync.held import Held, Job, Unassigned, Uncertain
 from services.spoolman_sync.ledger import Attempt, Ledger, Mark
@@ -53,11 +53,14 @@ Rows = list[tuple[Any, ...]]
 
 
 class Store:
-    """Raises sqlite3.Error where the disk refuses, and has then changed nothing. To open it also raises OSError."""
+    """Raises sqlite3.Error where the disk refuses, and has then changed nothing. To open it also raises OSError. `tell` hears
+    in words of a damaged file; the ledger in memory is then written into the new one."""
 
-    def __init__(self, path: Path) -> None:
-        self._connection = open_database(path, SCHEMA, STEPS)
-        self._saved = {table: self._read(table) for table in COLUMNS}
+    def __init__(self, path: Path, tell: Tell | None = None) -> None:
+        self._database = Database(path, SCHEMA, STEPS, tell)
+        self._saved: dict[str, Rows] = {}
+        self._database.on_renewal(self._saved.clear)
+        self._saved.update(self._database.run(lambda: {table: self._read(table) for table in COLUMNS}))
 
     def load(self) -> tuple[Ledger, Cursors]:
         """What was saved last; empty ones before."""
@@ -84,19 +87,24 @@ class Store:
 
     def save(self, ledger: Ledger, cursors: Cursors) -> None:
         """On disk when it returns. Tables that did not change are not written: a card wears out by pages."""
-        fresh = {table: rows for table, rows in _tables(ledger, cursors).items() if rows != self._saved[table]}
-        with transaction(self._connection):
-            for table, rows in fresh.items():
-                marks = ", ".join("?" for _ in COLUMNS[table].split(","))
-                self._connection.execute(f"DELETE FROM {table}")
-                self._connection.executemany(f"INSERT INTO {table} ({COLUMNS[table]}) VALUES ({marks})", rows)
-        self._saved.update(fresh)
+        self._saved.update(self._database.run(lambda: self._write(_tables(ledger, cursors))))
 
     def close(self) -> None:
-        self._connection.close()
+        self._database.close()
+
+    def _write(self, tables: dict[str, Rows]) -> dict[str, Rows]:
+        """Returns those that were not as they are."""
+        fresh = {table: rows for table, rows in tables.items() if rows != self._saved.get(table)}
+        connection = self._database.connection
+        with transaction(connection):
+            for table, rows in fresh.items():
+                marks = ", ".join("?" for _ in COLUMNS[table].split(","))
+                connection.execute(f"DELETE FROM {table}")
+                connection.executemany(f"INSERT INTO {table} ({COLUMNS[table]}) VALUES ({marks})", rows)
+        return fresh
 
     def _read(self, table: str) -> Rows:
-        return self._connection.execute(f"SELECT {COLUMNS[table]} FROM {table} ORDER BY rowid").fetchall()
+        return self._database.connection.execute(f"SELECT {COLUMNS[table]} FROM {table} ORDER BY rowid").fetchall()
 
 
 def _tables(ledger: Ledger, cursors: Cursors) -> dict[str, Rows]:

@@ -44,7 +44,7 @@ class World:
         entry = self.bridge.append(topic, value)
         if at is not None and self.bridge.journal is not None:
             self.bridge.journal.connection.execute(
-                "UPDATE journal SET at = ? WHERE number = ?", (at, entry.position.number)
+                "UPDATE journal SET at = ?, boot_id = 'before' WHERE number = ?", (at, entry.position.number)
             )
 
     def posts(self, path: str) -> list[Push]:

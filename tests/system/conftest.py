@@ -16,6 +16,7 @@ import requests
 
 from bus.rundir import CHECKOUT
 from bus.services import SERVICES
+from tests.system.mounts import needs_namespace, run_in_namespace
 
 PATIENCE_S = 30.0
 CONFIG = """[server]
@@ -127,8 +128,13 @@ class World:
 
     def pid(self, service: str) -> int:
         """Of the service's process, as supervisord knows it."""
-        line = self.ctl("status", service).split()
-        return int(line[3].rstrip(",")) if line[1] == "RUNNING" else 0
+        return self.pids()[service]
+
+    def pids(self) -> dict[str, int]:
+        """Of all services; 0 where supervisord knows of no process, or does not answer."""
+        lines = (line.split() for line in self.ctl("status").splitlines())
+        running = {name: int(rest[1].rstrip(",")) for name, state, *rest in lines if state == "RUNNING"}
+        return {service: running.get(service, 0) for service in SERVICES}
 
     def ctl(self, *arguments: str) -> str:
         done = subprocess.run([sys.executable, "-m", "moonbus", "ctl", *arguments], env=self.environment, cwd=CHECKOUT,
@@ -167,6 +173,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> object:
+    """A test that mounts runs in a pytest of its own where only that may."""
+    if "disk" not in pyfuncitem.fixturenames or not needs_namespace():
+        return None
+    reason = run_in_namespace(pyfuncitem.nodeid)
+    if reason:
+        pytest.skip(reason)
+    return True
 
 
 @pytest.fixture

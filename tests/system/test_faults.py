@@ -21,20 +21,25 @@ SIDE_MM = 2.0
 MOVES = 400
 
 
-def begin_print(world: World) -> None:
-    """Services with an enemy inside each, and a print that takes longer than the faults."""
+def run_inside(world: World, module: str) -> None:
+    """The services will be started as `python -m MODULE SERVICE`, a real service with something of a test's inside."""
     text = (CHECKOUT / "supervisord.conf").read_text()
-    world.configure_supervisor(re.sub(r"-m services\.(\w+)", r"-m tests.system.hostile \1", text))
-    world.environment |= {
-        "HOSTILE_FAULT": str(world.data / "fault"),
-        "MOONBUS_MEMORY": "160",
-        "PYTHONPATH": str(CHECKOUT),
-    }
+    world.configure_supervisor(re.sub(r"-m services\.(\w+)", rf"-m {module} \1", text))
+    world.environment["PYTHONPATH"] = str(CHECKOUT)
+
+
+def with_enemies(world: World) -> None:
+    run_inside(world, "tests.system.hostile")
+    world.environment |= {"HOSTILE_FAULT": str(world.data / "fault"), "MOONBUS_MEMORY": "160"}
+
+
+def begin_print(world: World, moves: int = MOVES) -> None:
+    """Everything runs, and a print that takes longer than the faults."""
     world.start_simulators()
     world.up()
     world.ready()
-    moves = [f"G1 X{20 + 60 * (n % 2)} Y{20 + n % 50} E{SIDE_MM}" for n in range(MOVES)]
-    (world.data / "gcodes" / "long.gcode").write_text("M83\nG28\nG1 F18000\n" + "\n".join(moves) + "\n")
+    lines = [f"G1 X{20 + 60 * (n % 2)} Y{20 + n % 50} E{SIDE_MM}" for n in range(moves)]
+    (world.data / "gcodes" / "long.gcode").write_text("M83\nG28\nG1 F18000\n" + "\n".join(lines) + "\n")
     world.post("/server/spoolman/spool_id", spool_id=1)
     world.post("/printer/print/start", filename="long.gcode")
     wait_for(lambda: world.print_state() == "printing", "printing")
@@ -54,13 +59,15 @@ def came_back(world: World, victim: str, pid: int) -> None:
     wait_for(lambda: world.pid(victim) not in (0, pid), f"{victim} came back")
 
 
-def comes_out_right(world: World, before_mm: float) -> None:
+def comes_out_right(
+    world: World, before_mm: float, moves: int = MOVES, events: tuple[str, ...] = ("started", "complete")
+) -> None:
     wait_for(lambda: world.print_state() == "complete", "complete", timeout_s=120)
-    wait_for(lambda: world.used_mm(1) - before_mm > MOVES * SIDE_MM - 0.01, "all filament booked")
+    wait_for(lambda: world.used_mm(1) - before_mm > moves * SIDE_MM - 0.01, "all filament booked")
     wait_for(lambda: not world.get("/server/spoolman/status")["pending_reports"], "nothing pending")
-    assert world.used_mm(1) - before_mm == pytest.approx(MOVES * SIDE_MM, abs=0.01)
+    assert world.used_mm(1) - before_mm == pytest.approx(moves * SIDE_MM, abs=0.01)
     wait_for(lambda: titles(world)[-1:] == ["complete"], "the push arrived")
-    assert titles(world) == ["started", "complete"]
+    assert titles(world) == list(events)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +81,7 @@ def comes_out_right(world: World, before_mm: float) -> None:
     ],
 )
 def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: str, told: str) -> None:
+    with_enemies(world)
     begin_print(world)
     before_mm = world.used_mm(1)
     for victim in SERVICES:
@@ -91,6 +99,7 @@ def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: st
 
 @pytest.mark.parametrize("stopped_s", [4.0, pytest.param(60.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_a_service_that_was_stopped_goes_on_where_it_was(world: World, stopped_s: float) -> None:
+    with_enemies(world)
     begin_print(world)
     before_mm = world.used_mm(1)
     pids = {victim: world.pid(victim) for victim in SERVICES}

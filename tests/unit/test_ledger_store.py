@@ -80,7 +80,7 @@ def test_only_what_changed_is_written(tmp_path: Path) -> None:
     with closing(Store(tmp_path / "ledger.sqlite")) as store:
         store.save(LEDGER, CURSORS)
         written: list[str] = []
-        store._connection.set_trace_callback(written.append)
+        store._database.connection.set_trace_callback(written.append)
         store.save(replace(LEDGER, pending={8: 3.0}), CURSORS)
         assert {text.split()[2] for text in written if text.startswith(("INSERT", "DELETE"))} == {"pending"}
         assert store.load()[0].pending == {8: 3.0}

@@ -43,7 +43,7 @@ class Bridge:
             await future
         after = place["number"] if place["journal_id"] == "j" else 0
         known = self.entries if place["topic"] == CALLS else self.jobs
-        return {"journal_id": "j", "entries": [[n, float(n), value] for n, value in known if n > after]}
+        return {"journal_id": "j", "entries": [[n, float(n), 0.0, value] for n, value in known if n > after]}
 
     async def answer(self) -> None:
         """Answers all that was asked, until nothing is asked any more."""
@@ -217,5 +217,19 @@ def test_the_journal_of_a_bridge_that_lost_its_memory_is_no_reason_to_lose_filam
         books.hear_extruders(message("printer.extruders", extruders(100.0), epoch=6))
         await bridge.answer()
         assert books.ledger.pending == {1: 600.0}
+
+    play(scenario)
+
+
+def test_a_hint_at_a_journal_that_was_lost_holds_nothing_up() -> None:
+    async def scenario(books: Books, bridge: Bridge) -> None:
+        await counting(books, bridge)
+        bridge.waits = False
+        books.hear_hint(message(CALLS, {"position": ["lost", 5], "entry": {}}))
+        books.hear_extruders(message("printer.extruders", extruders(10.0)))
+        assert books.ledger.pending == {}, "the spool may have been changed"
+        await books.handle(Entry(JOBS, Cursor("j", 1), 1.0, job("paused", "a.gcode", 10.0)))
+        books.hear_extruders(message("printer.extruders", extruders(30.0)))
+        assert books.ledger.pending == {1: 30.0}
 
     play(scenario)
