@@ -1,0 +1,120 @@
+"""moonbus and Moonraker running beside each other on one simulated printer, and what each takes of the machine."""
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.load import get
+from bus.rundir import CHECKOUT
+from moonbus.demo import free_port
+
+CONFIG = """[server]
+host: 127.0.0.1
+port: {port}
+klippy_uds_address: {klippy}
+max_websocket_connections: 4000
+[authorization]
+trusted_clients:
+    127.0.0.1
+[octoprint_compat]
+[spoolman]
+server: http://127.0.0.1:{spoolman}
+[notifier phone]
+url: json://127.0.0.1:{push}/phone
+events: *
+"""
+TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+READY_S = 30.0
+
+
+@dataclass(frozen=True)
+class System:
+    """A running system: where it answers, and its first process."""
+
+    name: str
+    port: int
+    process: int
+    started_at: float
+
+    def processes(self) -> list[int]:
+        """Its process and all below it."""
+        found, seen = [self.process], 0
+        while seen < len(found):
+            children = Path(f"/proc/{found[seen]}/task/{found[seen]}/children").read_text()
+            found += [int(child) for child in children.split()]
+            seen += 1
+        return found
+
+    def cpu_s(self) -> float:
+        """Seconds of CPU its processes have used since they began, all together."""
+        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.processes()]
+        return sum(int(columns[11]) + int(columns[12]) for columns in fields) / TICKS_PER_S
+
+    def memory_mb(self) -> float:
+        """The sum of what its processes occupy, shared pages divided among those that share them."""
+        lines = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in self.processes()]
+        return sum(int(line.split()[1]) for text in lines for line in text if line.startswith("Pss:")) / 1000
+
+    async def ready(self) -> float:
+        """Seconds from its start until Klipper is ready for its clients."""
+        while time.monotonic() - self.started_at < READY_S:
+            try:
+                await get(self.port, "/printer/info", 1, 0.0)
+                return time.monotonic() - self.started_at
+            except (OSError, RuntimeError):
+                await asyncio.sleep(0.02)
+        raise TimeoutError(f"{self.name} was not ready within {READY_S:g} s")
+
+
+@contextmanager
+def printer(speed: float = 1.0) -> Iterator[Path]:
+    """A simulated Klipper and its Spoolman: the folder with its klippy.sock and gcodes; `spoolman` holds a port."""
+    with tempfile.TemporaryDirectory(prefix="mb") as name, ExitStack() as stack:
+        folder = Path(name)
+        (folder / "gcodes").mkdir()
+        port = free_port(0)
+        (folder / "spoolman").write_text(str(port))
+        klipper = ["klipper", "--socket", name + "/klippy.sock", "--gcodes", name + "/gcodes", "--speed", str(speed)]
+        for simulator in (klipper, ["spoolman", "--port", str(port)]):
+            stack.enter_context(_run([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {}))
+        yield folder
+
+
+@contextmanager
+def system(command: list[str], name: str, printer_folder: Path) -> Iterator[System]:
+    """`command` starts it; its data path is in MOONBUS_DATA and, for Moonraker, its last argument."""
+    with tempfile.TemporaryDirectory(prefix="mb") as folder:
+        data, port = Path(folder), free_port(0)
+        for made in ("config", "comms", "logs"):
+            (data / made).mkdir()
+        (data / "gcodes").symlink_to(printer_folder / "gcodes")
+        spoolman = (printer_folder / "spoolman").read_text()
+        text = CONFIG.format(port=port, klippy=printer_folder / "klippy.sock", spoolman=spoolman, push=free_port(0))
+        (data / "config" / "moonraker.conf").write_text(text)
+        arguments = [*command, folder] if name == "Moonraker" else command
+        started_at = time.monotonic()
+        with _run(arguments, {"MOONBUS_DATA": folder}) as process:
+            yield System(name, port, process.pid, started_at)
+
+
+def commands(moonraker: str) -> dict[str, list[str]]:
+    """`moonraker`: the interpreter of an environment that has it."""
+    return {"moonbus": [sys.executable, "-m", "moonbus", "up"], "Moonraker": [moonraker, "-m", "moonraker", "-d"]}
+
+
+@contextmanager
+def _run(arguments: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    with subprocess.Popen(arguments, env={**os.environ, **environment}, cwd=CHECKOUT, stdout=subprocess.DEVNULL,
+                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGTERM)
