@@ -171,28 +171,31 @@ _SPOOLMAN = (
 
 
 def _octoprint(name: str, http: tuple[str, ...], meaning: str, params: tuple[Param, ...] = (), status: int = 200,
-               deadline_s: float | None = QUICK_S) -> Method:  # fmt: skip
+               deadline_s: float | None = QUICK_S, answer: str | None = None) -> Method:  # fmt: skip
     reads = not any(route.startswith("POST") and "login" not in route for route in http)
     return Method(f"octoprint.{name}", http, "octo_shim", params, meaning, deadline_s=deadline_s,
-                  section="octoprint_compat", rpc=False, bare=True, status=status, idempotent=reads)  # fmt: skip
+                  section="octoprint_compat", rpc=False, bare=True, status=status, idempotent=reads,
+                  answer=answer)  # fmt: skip
 
 
 _OCTOPRINT = (
-    _octoprint("version", _get("/api/version"), "versions, as slicers probe for them"),
-    _octoprint("server", _get("/api/server"), "{server, safemode}"),
-    _octoprint("login", _both("/api/login"), "the user an API key stands for"),
-    _octoprint("currentuser", _get("/api/currentuser"), "the same"),
-    _octoprint("settings", _get("/api/settings"), "plugins, features, webcam"),
-    _octoprint("job", _get("/api/job"), "file, progress, state"),
+    _octoprint("version", _get("/api/version"), "versions, as slicers probe for them",
+               answer="octoprint.version"),
+    _octoprint("server", _get("/api/server"), "{server, safemode}", answer="octoprint.server"),
+    _octoprint("login", _both("/api/login"), "the user an API key stands for", answer="octoprint.user"),
+    _octoprint("currentuser", _get("/api/currentuser"), "the same", answer="octoprint.user"),
+    _octoprint("settings", _get("/api/settings"), "plugins, features, webcam", answer="octoprint.settings"),
+    _octoprint("job", _get("/api/job"), "file, progress, state", answer="octoprint.job"),
     _octoprint("job_command", _post("/api/job"), "start, cancel, restart, or pause with its action",
                (Param("command", "string", "start, cancel, restart or pause", max_length=64),
                 Param("action", "string", "with pause: pause, resume or toggle", default="toggle", max_length=64)),
                status=204, deadline_s=UNLIMITED),
-    _octoprint("printer", _get("/api/printer"), "temperatures and state"),
+    _octoprint("printer", _get("/api/printer"), "temperatures and state", answer="octoprint.printer"),
     _octoprint("printer_command", _post("/api/printer/command"), "runs lines of G-code",
                (Param("commands", "strings", "lines of G-code", default=None, nullable=True),
                 Param("command", "string", "a single line", default=None, nullable=True)), deadline_s=UNLIMITED),
-    _octoprint("printerprofiles", _get("/api/printerprofiles"), "the one profile"),
+    _octoprint("printerprofiles", _get("/api/printerprofiles"), "the one profile",
+               answer="octoprint.printerprofiles"),
     _octoprint("select", (*_post("/api/files/moonraker/{root}/{path:*}"), *_post("/api/files/local/{path:*}")),
                "selects a file and prints it when asked to",
                (replace(ROOT, default="gcodes"), Param("path", "string", "below the root", max_length=1024),

@@ -143,10 +143,9 @@ class Node:
 
     def publish(self, topic: str, value: object) -> None:
         """A state, an event or a mirror's change. A state equal to the last one is not said again."""
-        last = self.outbox.last(topic)
-        if last is not None and last.value == value:
-            return
-        self._send(self.outbox.publish(topic, value, time.time()))
+        message = self.outbox.publish_news(topic, value, time.time())
+        if message is not None:
+            self._send(message)
 
     def mirror(self, topic: str, snapshot: Snapshot) -> None:
         """Declares a mirror: `snapshot()` is its full copy whenever one is needed."""

@@ -28,9 +28,17 @@ class Outbox:
 
     def publish(self, topic: str, value: object, now: float) -> Message:
         """The next message of a topic. Raises ValueError for a topic that is not this owner's."""
+        return self._publish(topic, orjson.dumps(value), now)
+
+    def publish_news(self, topic: str, value: object, now: float) -> Message | None:
+        """The same, but None for a state that was said before."""
+        body, last = orjson.dumps(value), self._retained.get(topic)
+        return None if last is not None and last.body == body else self._publish(topic, body, now)
+
+    def _publish(self, topic: str, body: bytes, now: float) -> Message:
         kind = self._check(topic, tuple(Kind))
         number = self.numbers[topic] = self.numbers.get(topic, 0) + 1
-        message = Message(topic, self.epoch, number, now, orjson.dumps(value))
+        message = Message(topic, self.epoch, number, now, body)
         if kind is Kind.STATE:
             self._retained[topic] = message
         return message

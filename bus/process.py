@@ -22,6 +22,12 @@ from bus.rundir import RunDir, default_run_dir
 from bus.services import HANG_S
 from bus.watchdog import Watchdog
 
+new_loop: Callable[[], asyncio.AbstractEventLoop]
+try:
+    from uvloop import new_event_loop as new_loop
+except ImportError:  # where there is no build of it
+    new_loop = asyncio.new_event_loop
+
 Start = Callable[[Node], Awaitable[None]]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
@@ -47,7 +53,8 @@ def main(starts: Mapping[str, Start]) -> None:
     most_bytes = _memory_cap()
     _die_with_parent()
     try:
-        asyncio.run(_run(starts, most_bytes))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(_run(starts, most_bytes))
     except BlockingIOError:
         log.error("another process is %s in %s or on %s already: stop it, or set MOONBUS_RUN and MOONBUS_DATA",
                   names, default_run_dir(), data_path())  # fmt: skip

@@ -9,8 +9,6 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-import orjson
-
 from bus.api import Method
 from bus.envelope import Message
 from bus.errors import unavailable
@@ -20,7 +18,8 @@ from services.gateway.printer import PATIENCE_S, Printer
 
 
 class Answers:
-    """`answer` gives the result as JSON, or None when the owner has to be asked."""
+    """`at_once` gives the result as JSON where it is known, `answer` waits for it at the start; both None when the owner has
+    to be asked."""
 
     def __init__(self, node: Node, printer: Printer, rows: Iterable[Method]) -> None:
         self._node = node
@@ -39,6 +38,14 @@ class Answers:
         self._bodies[message.topic] = message.body
         self._came[message.topic].set()
 
+    def at_once(self, row: Method, params: dict[str, Any]) -> bytes | None:
+        """Also None where `answer` would wait or fail."""
+        if row.answer in self._bodies:
+            return None if self._node.silent(row.owner) else self._bodies[row.answer]
+        if row.answer in self._came or not self._printer.connected:
+            return None
+        return self._printer.query(params["objects"])
+
     async def answer(self, row: Method, params: dict[str, Any]) -> bytes | None:
         """Raises Fault 503 when the owner is away."""
         if row.answer in self._came:
@@ -54,10 +61,7 @@ class Answers:
 
     async def _objects(self, params: dict[str, Any]) -> bytes | None:
         await self._printer.require_connected()
-        objects = params["objects"]
-        if not self._printer.mirror.covered(objects):
-            return None
-        return orjson.dumps(self._printer.select(objects))
+        return self._printer.query(params["objects"])
 
 
 async def _wait(event: asyncio.Event, timeout_s: float) -> None:

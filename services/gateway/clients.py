@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable
 
 from services.gateway.access import User
-from services.gateway.connection import Connection, Send
+from services.gateway.connection import Connection, Push, Send
 from services.gateway.outgoing import Update
 from services.gateway.subscriptions import Subscriptions
 
@@ -18,8 +18,8 @@ class Clients:
         self._forgotten = forgotten
         self._numbers = itertools.count(1)
 
-    def open(self, address: str, user: User | None, send: Send, abort: Callable[[], None]) -> Connection:
-        connection = Connection(next(self._numbers), address, user, send, abort)
+    def open(self, address: str, user: User | None, push: Push, send: Send, abort: Callable[[], None]) -> Connection:
+        connection = Connection(next(self._numbers), address, user, push, send, abort)
         self.connections[connection.number] = connection
         return connection
 

@@ -13,6 +13,12 @@ log = logging.getLogger("moonbus.gateway")
 Send = Callable[[bytes], Awaitable[None]]
 """Writes a frame; waits while the client does not read. Raises ConnectionError when it is gone."""
 
+Push = Callable[[bytes], bool]
+"""Writes a frame at once. False, with nothing written, for a client that has yet to read what it was sent before."""
+
+MOST_UNREAD = 65_536
+"""Bytes that may wait in a client's socket before frames are kept here, where status updates can be merged."""
+
 
 @dataclass(eq=False)
 class Caller:
@@ -22,31 +28,44 @@ class Caller:
 
 
 class Connection(Caller):
-    """`abort` cuts the connection at once, without a farewell a client that does not read would never see."""
+    """Most frames are pushed; `send` is for those that had to wait. `abort` cuts the connection at once, without a farewell
+    a client that does not read would never see."""
 
-    def __init__(self, number: int, address: str, user: User | None, send: Send, abort: Callable[[], None]) -> None:
+    def __init__(
+        self, number: int, address: str, user: User | None, push: Push, send: Send, abort: Callable[[], None]
+    ) -> None:
         super().__init__(user)
         self.number = number
         self.address = address
         self.client_name = ""
         self.closed = False
         self.under_way = 0
+        self.received = 0
+        self._push = push
         self._send = send
         self._abort = abort
         self._outgoing = Outgoing()
         self._waiting = asyncio.Event()
 
+    @property
+    def behind(self) -> bool:
+        """Whether something waits for the client to read."""
+        return len(self._outgoing) > 0
+
     def notify(self, frame: bytes) -> None:
-        self._outgoing.notify(frame)
-        self._added()
+        if self.behind or not self._push(frame):
+            self._outgoing.notify(frame)
+            self._added()
 
     def reply(self, frame: bytes) -> None:
-        self._outgoing.reply(frame)
-        self._added()
+        if self.behind or not self._push(frame):
+            self._outgoing.reply(frame)
+            self._added()
 
     def update(self, update: Update) -> None:
-        self._outgoing.update(update)
-        self._added()
+        if self.behind or not self._push(update.frame()):
+            self._outgoing.update(update)
+            self._added()
 
     async def write(self) -> None:
         """Sends what waits until the connection ends."""

@@ -60,11 +60,12 @@ class Gateway:
         rows = available(node.config, self._settings.debug)
         self._answers = Answers(node, self._printer, rows.values())
         callers = Callers(self._access, self._printer, self._subscriptions, self._publish_wants)
-        self._methods = Methods(node, rows, self._answers, callers.handlers())
+        self._info = Info(node, self._printer, lambda: len(self._websockets), lambda: self._roots.names)
+        ready = {"server.info": self._info.at_once}
+        self._methods = Methods(node, rows, self._answers, callers.handlers(), ready)
         rpc = Rpc(self._methods, node.spawn)
         self._websockets = Websockets(self._clients, rpc, node.spawn, self._settings.most_websockets)
         self._machine = Machine(lambda: len(self._websockets))
-        self._info = Info(node, self._printer, lambda: len(self._websockets), lambda: self._roots.names)
         self._unix_socket = UnixSocket(
             node.data / "comms" / "moonraker.sock", self._access.admit("unix", {}, {}), self._clients, rpc, node.spawn
         )

@@ -74,7 +74,9 @@ class Http:
             given = arguments.collect(
                 row, request.rel_url.raw_query_string, request.headers.get("Content-Type", ""), body, request.match_info
             )
-            result = await self._methods.run(row, given, Caller(request[USER]))
+            result = self._methods.at_once(row, given)
+            if result is None:
+                result = await self._methods.run(row, given, Caller(request[USER]))
             if row.status == 204:
                 return web.Response(status=204)
             return reply(result if row.bare else b'{"result":%b}' % result, row.status)

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import orjson
+
 from bus.envelope import Message
 from bus.node import Node
 from bus.services import SERVICES
@@ -29,6 +31,9 @@ class Info:
         self._directories = directories
         self._components: dict[str, dict[str, Any]] = {}
         self._endings: dict[str, str] = {}
+        self._news = 0
+        self._basis: tuple[object, ...] = ()
+        self._encoded = b""
 
     def listen(self) -> None:
         for service in SERVICES:
@@ -37,16 +42,30 @@ class Info:
 
     def _hear(self, message: Message) -> None:
         self._components[message.topic.removesuffix(".component")] = message.value
+        self._news += 1
 
     def _hear_exit(self, message: Message) -> None:
         service, ending = message.topic.removesuffix(".exit"), message.value
         self._endings.pop(service, None)
+        self._news += 1
         if ending is not None:
             at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(ending["at"]))
             self._endings[service] = f"{service} had to be started again at {at}: {ending['reason']}"
 
     async def server_info(self) -> dict[str, Any]:
         await self._printer.settle()
+        return self._server_info()
+
+    def at_once(self) -> bytes | None:
+        """`server_info` as JSON, None while it would wait. Encoded again only when something in it changed."""
+        if not self._printer.told:
+            return None
+        basis = (self._printer.state, self._websockets(), self._news, tuple(self._away()))
+        if basis != self._basis:
+            self._basis, self._encoded = basis, orjson.dumps(self._server_info())
+        return self._encoded
+
+    def _server_info(self) -> dict[str, Any]:
         state = self._printer.state
         return {
             "klippy_connected": state != "disconnected",

@@ -20,10 +20,16 @@ OWN = "gateway"
 
 
 class Methods:
-    """`rows` are the methods that exist here, `by_caller` the handlers of those with `connection`."""
+    """`rows` are the methods that exist here, `by_caller` the handlers of those with `connection`; `own` are those without
+    parameters whose answers lie ready."""
 
     def __init__(
-        self, node: Node, rows: Mapping[str, Method], answers: Answers, by_caller: Mapping[str, ConnectionHandler]
+        self,
+        node: Node,
+        rows: Mapping[str, Method],
+        answers: Answers,
+        by_caller: Mapping[str, ConnectionHandler],
+        own: Mapping[str, Callable[[], bytes | None]],
     ) -> None:
         wanted = {row.name for row in rows.values() if row.connection}
         if wanted != set(by_caller):
@@ -32,6 +38,7 @@ class Methods:
         self._node = node
         self._answers = answers
         self._by_caller = by_caller
+        self._own_answers = own
 
     async def call(self, name: str, given: Mapping[str, Any], caller: Caller) -> bytes:
         """JSON-RPC's way in: by name. Raises Fault."""
@@ -41,6 +48,19 @@ class Methods:
         if row is None or not row.rpc:
             raise not_found("Method not found")
         return await self.run(row, given, caller)
+
+    def call_at_once(self, name: str, given: Mapping[str, Any], caller: Caller) -> bytes | None:
+        """What `call` would answer, where that is known. Raises Fault."""
+        row = self.rows.get(name)
+        if row is None or not row.rpc or caller.user is None:
+            return None
+        return self.at_once(row, given)
+
+    def at_once(self, row: Method, given: Mapping[str, Any]) -> bytes | None:
+        """What `run` would answer, where that is known without asking or waiting for anybody. Raises Fault."""
+        if row.answer is not None:
+            return self._answers.at_once(row, check(row.params, given))
+        return self._own_answers[row.name]() if row.name in self._own_answers else None
 
     async def run(self, row: Method, given: Mapping[str, Any], caller: Caller) -> bytes:
         """The result as JSON, after all that the call published has been heard here. Raises Fault."""

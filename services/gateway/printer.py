@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import orjson
+
 from bus.envelope import Message
 from bus.errors import too_late, unavailable
 from bus.mirror import Mirror, Objects, Status
@@ -16,6 +18,7 @@ NOT_CONNECTED = "Klippy Host not connected"
 PATIENCE_S = 1.0
 """After the gateway's start the first values may still be on their way for this long."""
 
+MOST_QUERIES_KEPT = 64
 
 WANTED: Objects = {"print_stats": ["filename", "state"]}
 """What the gateway itself has mirrored: which file must not be replaced."""
@@ -31,6 +34,7 @@ class Printer:
         self._stated = stated
         self._state: dict[str, Any] | None = None
         self._news = asyncio.Event()
+        self._queried: dict[bytes, bytes] = {}
         self._patient_until = time.monotonic() + PATIENCE_S
 
     def listen(self) -> None:
@@ -44,6 +48,7 @@ class Printer:
 
     def _hear_objects(self, message: Message) -> None:
         changes = self.mirror.apply(message)
+        self._queried.clear()
         self._wake()
         if changes:
             self._changed(changes, self.mirror.eventtime)
@@ -57,6 +62,11 @@ class Printer:
         """disconnected, startup, ready, shutdown or error. Without a bridge nobody is connected to Klipper."""
         known = self._state is not None and self._state["connected"] and not self._node.silent(OWNER)
         return self._state["state"] if known and self._state is not None else "disconnected"
+
+    @property
+    def told(self) -> bool:
+        """Whether the bridge has said a first word."""
+        return self._state is not None
 
     @property
     def connected(self) -> bool:
@@ -91,6 +101,17 @@ class Printer:
     def select(self, objects: Objects) -> dict[str, Any]:
         """The result of a query or subscription; only of what is covered."""
         return {"eventtime": self.mirror.eventtime, "status": self.mirror.select(objects)}
+
+    def query(self, objects: Objects) -> bytes | None:
+        """The same as JSON, None for what is not covered. Encoded once per update of Klipper's and wish."""
+        wish = orjson.dumps(objects)
+        if wish in self._queried:
+            return self._queried[wish]
+        if not self.mirror.covered(objects):
+            return None
+        if len(self._queried) >= MOST_QUERIES_KEPT:
+            self._queried.clear()
+        return self._queried.setdefault(wish, orjson.dumps(self.select(objects)))
 
     async def _until(self, condition: Callable[[], bool], timeout_s: float) -> None:
         deadline = asyncio.get_running_loop().time() + timeout_s

@@ -15,6 +15,9 @@ log = logging.getLogger("moonbus.gateway")
 MOST_UNDER_WAY = 512
 """Messages of one client that are being answered. Emergency stops must get past waiting scripts, so reading goes on."""
 
+TURN = 64
+"""Messages of one client after which the others have their turn."""
+
 Spawn = Callable[[Coroutine[Any, Any, None]], object]
 
 
@@ -24,15 +27,37 @@ class Rpc:
         self._spawn = spawn
 
     async def receive(self, connection: Connection, data: bytes | str) -> None:
-        """Answers a message of a websocket or Unix-socket client in the background; messages overtake each other."""
-        connection.under_way += 1
-        self._spawn(self._reply(connection, data))
-        # Reading does not suspend while messages wait: what needs nobody is answered before the next one counts.
-        await asyncio.sleep(0)
+        """Answers a message of a websocket or Unix-socket client, in the background what needs somebody else; messages
+        overtake each other."""
+        incoming = jsonrpc.read(data)
+        connection.received += 1
+        reply = self._at_once(incoming, connection)
+        if reply is None:
+            connection.under_way += 1
+            self._spawn(self._reply(connection, incoming))
+        elif not connection.closed:
+            connection.reply(reply)
+        # Reading does not suspend while messages wait: what needs nobody is answered before the next one counts, and what
+        # was answered is sent before there is too much of it. A client with very many leaves the others their turn.
+        if reply is None or connection.behind or connection.received % TURN == 0:
+            await asyncio.sleep(0)
 
-    async def _reply(self, connection: Connection, data: bytes | str) -> None:
+    def _at_once(self, incoming: jsonrpc.Incoming, caller: Caller) -> bytes | None:
+        """The reply to a single call whose answer lies ready."""
+        if incoming.batch or len(incoming.items) != 1:
+            return None
+        call = incoming.items[0]
+        if isinstance(call, bytes) or not call.answered:
+            return None
         try:
-            reply = await self.answer(data, connection)
+            result = self._methods.call_at_once(call.method, call.params, caller)
+        except Fault as fault:
+            return jsonrpc.failure(call.id, fault.code, fault.message)
+        return None if result is None else jsonrpc.success(call.id, result)
+
+    async def _reply(self, connection: Connection, incoming: jsonrpc.Incoming) -> None:
+        try:
+            reply = await self._carry_out_all(incoming, connection)
         finally:
             connection.under_way -= 1
         if reply is not None and not connection.closed:
@@ -40,7 +65,9 @@ class Rpc:
 
     async def answer(self, data: bytes | str, caller: Caller) -> bytes | None:
         """The reply to a message, None where there is none. A batch is carried out in order."""
-        incoming = jsonrpc.read(data)
+        return await self._carry_out_all(jsonrpc.read(data), caller)
+
+    async def _carry_out_all(self, incoming: jsonrpc.Incoming, caller: Caller) -> bytes | None:
         replies = []
         for item in incoming.items:
             reply = item if isinstance(item, bytes) else await self._carry_out(item, caller)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from services.gateway.access import User
 from services.gateway.clients import Clients
-from services.gateway.connection import Connection
+from services.gateway.connection import MOST_UNREAD, Connection
 from services.gateway.rpc import Rpc, Spawn
 
 log = logging.getLogger("moonbus.gateway")
@@ -53,7 +53,14 @@ class UnixSocket:
             writer.write(frame + END)
             await writer.drain()
 
-        connection = self._clients.open("unix", self._user, send, writer.transport.abort)
+        def push(frame: bytes) -> bool:
+            transport = writer.transport
+            if transport.is_closing() or transport.get_write_buffer_size() > MOST_UNREAD:
+                return False
+            transport.write(frame + END)
+            return True
+
+        connection = self._clients.open("unix", self._user, push, send, writer.transport.abort)
         self._open.add(writer)
         self._spawn(connection.write())
         try:

@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from bus.errors import Fault, unavailable
 from services.gateway.clients import Clients
+from services.gateway.connection import MOST_UNREAD
 from services.gateway.http import USER
 from services.gateway.rpc import Rpc, Spawn
 
@@ -55,9 +57,17 @@ class Websockets:
             if request.transport is not None:
                 request.transport.abort()
 
-        connection = self._clients.open(
-            request.remote or "", request[USER], lambda frame: socket.send_frame(frame, WSMsgType.TEXT), abort
-        )
+        def push(frame: bytes) -> bool:
+            transport = request.transport
+            if transport is None or socket.closed or transport.get_write_buffer_size() > MOST_UNREAD:
+                return False
+            transport.write(text_message(frame))
+            return True
+
+        def send(frame: bytes) -> Awaitable[None]:
+            return socket.send_frame(frame, WSMsgType.TEXT)
+
+        connection = self._clients.open(request.remote or "", request[USER], push, send, abort)
         self._spawn(connection.write())
         try:
             async for message in socket:
@@ -74,3 +84,13 @@ class Websockets:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(2 * FAREWELL_S):
                 await asyncio.gather(*farewells, return_exceptions=True)
+
+
+def text_message(payload: bytes) -> bytes:
+    """A whole text message as a server sends it (RFC 6455, section 5.2): one frame, not masked, not compressed."""
+    size = len(payload)
+    if size < 126:
+        return b"\x81%c%b" % (size, payload)
+    if size < 65_536:
+        return b"\x81\x7e%b%b" % (size.to_bytes(2, "big"), payload)
+    return b"\x81\x7f%b%b" % (size.to_bytes(8, "big"), payload)

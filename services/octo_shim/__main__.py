@@ -19,6 +19,8 @@ from services.octo_shim.settings import SECTION, Settings, read_settings
 OWNER = "klipper_bridge"
 FIRST_WORD_S = 1.0
 """How long the bridge has to tell a process that has only just begun."""
+LOOK_S = 1.0
+"""Between looks for a bridge that says nothing any more."""
 
 
 class OctoShim:
@@ -33,16 +35,38 @@ class OctoShim:
         self._selected: str | None = None
         self._under_way: str | None = None
         self._told = asyncio.Event()
+        self._saying = False
         self._patient_until = asyncio.get_running_loop().time() + FIRST_WORD_S
 
     def listen(self) -> None:
         self._node.publish("octo_shim.wants", core.wants(self._heaters))
         self._node.subscribe("printer.state", self._hear_state)
         self._node.subscribe("printer.objects", self._hear_objects)
+        self._node.publish("octoprint.version", fixed.version(_release()))
+        self._node.publish("octoprint.user", fixed.USER)
+        self._node.publish("octoprint.settings", fixed.settings(self._settings))
+        self._node.spawn(self._keep_saying())
+
+    async def _keep_saying(self) -> None:
+        await self._first_word()
+        self._saying = True
+        while True:
+            self._say()
+            await asyncio.sleep(LOOK_S)
+
+    def _say(self) -> None:
+        """What clients may ask next, where it changed; not before the bridge told a process that has only just begun."""
+        if self._saying:
+            view = self._view()
+            self._node.publish("octoprint.server", fixed.server(view))
+            self._node.publish("octoprint.job", core.job(view))
+            self._node.publish("octoprint.printer", core.printer(view, self._heaters))
+            self._node.publish("octoprint.printerprofiles", fixed.profiles(self._heaters))
 
     def _hear_state(self, message: Message) -> None:
         self._klipper = message.value["state"] if message.value["connected"] else "disconnected"
         self._told.set()
+        self._say()
 
     def _hear_objects(self, message: Message) -> None:
         before = self._mirror.status
@@ -54,13 +78,20 @@ class OctoShim:
         if heaters and heaters != self._heaters:
             self._heaters = heaters
             self._node.publish("octo_shim.wants", core.wants(heaters))
+        self._say()
 
-    async def _view(self) -> core.View:
-        """What is known of the printer; of a process that has only just begun, when it was told."""
+    async def _first_word(self) -> None:
         if not self._told.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._patient_until):
                     await self._told.wait()
+
+    async def _settled_view(self) -> core.View:
+        """What is known of the printer; of a process that has only just begun, when it was told."""
+        await self._first_word()
+        return self._view()
+
+    def _view(self) -> core.View:
         return core.View(
             klipper="disconnected" if self._node.silent(OWNER) else self._klipper,
             status=self._mirror.status,
@@ -73,7 +104,7 @@ class OctoShim:
         return fixed.version(_release())
 
     async def server(self) -> dict[str, Any]:
-        return fixed.server(await self._view())
+        return fixed.server(await self._settled_view())
 
     async def user(self) -> dict[str, Any]:
         return fixed.USER
@@ -82,25 +113,26 @@ class OctoShim:
         return fixed.settings(self._settings)
 
     async def job(self) -> dict[str, Any]:
-        return core.job(await self._view())
+        return core.job(await self._settled_view())
 
     async def printer(self) -> dict[str, Any]:
-        return core.printer(await self._view(), self._heaters)
+        return core.printer(await self._settled_view(), self._heaters)
 
     async def profiles(self) -> dict[str, Any]:
         return fixed.profiles(self._heaters)
 
     async def printer_command(self, commands: list[str] | None, command: str | None) -> dict[str, Any]:
-        await self._carry_out(decide.printer_command(await self._view(), commands, command))
+        await self._carry_out(decide.printer_command(await self._settled_view(), commands, command))
         return {}
 
     async def job_command(self, command: str, action: str) -> dict[str, Any]:
-        await self._carry_out(decide.job_command(await self._view(), command, action))
+        await self._carry_out(decide.job_command(await self._settled_view(), command, action))
         return {}
 
     async def select(self, root: str, path: str, command: str, print: bool) -> dict[str, Any]:
-        calls = decide.select(await self._view(), root, path, command, print, self._is_file)
+        calls = decide.select(await self._settled_view(), root, path, command, print, self._is_file)
         self._selected = path
+        self._say()
         await self._carry_out(calls)
         return {}
 
@@ -108,6 +140,7 @@ class OctoShim:
         """One after another. The first that fails is the answer, and the ones behind it are not made."""
         for number, (method, params) in enumerate(calls, 1):
             self._under_way = decide.UNDER_WAY.get(method, self._under_way)
+            self._say()
             try:
                 await self._node.call(method, params)
             except Fault as fault:
@@ -115,6 +148,7 @@ class OctoShim:
             finally:
                 if method in decide.UNDER_WAY:
                     self._under_way = None
+                    self._say()
 
     def _is_file(self, path: str) -> bool:
         try:

@@ -127,6 +127,26 @@ def test_a_print_as_an_octoprint_client_sees_it() -> None:
     run(scenario)
 
 
+def test_what_clients_ask_for_is_said_before_they_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(bus: Bus, bridge: Bridge, gateway: Node) -> None:
+        heard: dict[str, Any] = {}
+        rows = {row.name: row.answer for row in METHODS.values() if row.owner == "octo_shim" and row.answer}
+        for topic in set(rows.values()):
+            gateway.subscribe(topic, lambda message: heard.update({message.topic: message.value}))
+        await eventually(lambda: heard.get("octoprint.printer", {}).get("state", {}).get("text") == "Operational")
+        path = {"root": "gcodes", "path": "cube.gcode", "command": "select"}
+        await gateway.arrival((await gateway.ask("octoprint.select", path)).caused)
+        assert heard["octoprint.job"]["job"]["file"]["name"] == "cube.gcode"
+        await eventually(lambda: heard["octoprint.printer"]["temperature"].get("chamber"))
+        for method, topic in rows.items():
+            assert await gateway.call(method) == heard[topic]
+        await bridge.node.close()
+        monkeypatch.setattr("bus.services.SILENT_PERIODS", 0)
+        await eventually(lambda: heard["octoprint.job"]["state"] == "Offline")
+
+    run(scenario)
+
+
 def test_temperatures_go_with_klipper_and_with_the_bridge(monkeypatch: pytest.MonkeyPatch) -> None:
     async def scenario(bus: Bus, bridge: Bridge, gateway: Node) -> None:
         await state(gateway, "Operational")

@@ -20,6 +20,15 @@ def test_only_states_and_mirrors_are_kept_and_numbers_count_per_topic() -> None:
     assert outbox.full_copy("printer.objects", 5.0).number == 1
 
 
+def test_a_state_said_before_is_no_news() -> None:
+    outbox = Outbox("klipper_bridge", epoch=7)
+    assert outbox.publish_news("printer.state", {"state": "ready"}, 1.0) is not None
+    assert outbox.publish_news("printer.state", {"state": "ready"}, 2.0) is None
+    assert outbox.publish_news("printer.state", {"state": "error"}, 3.0) is not None
+    assert outbox.publish_news("printer.gcode", {"response": "ok"}, 1.0) is not None
+    assert outbox.publish_news("printer.gcode", {"response": "ok"}, 2.0) is not None
+
+
 def test_a_prefix_ends_with_the_name() -> None:
     outbox = Outbox("spoolman_sync", 1)
     outbox.publish("spoolman.status", {}, 0.0)
