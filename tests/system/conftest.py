@@ -131,10 +131,10 @@ class World:
         return self.pids()[service]
 
     def pids(self) -> dict[str, int]:
-        """Of all services; 0 where supervisord knows of no process, or does not answer."""
+        """Of all programs; 0 for a service of which supervisord knows no process, or does not answer."""
         lines = (line.split() for line in self.ctl("status").splitlines())
         running = {name: int(rest[1].rstrip(",")) for name, state, *rest in lines if state == "RUNNING"}
-        return {service: running.get(service, 0) for service in SERVICES}
+        return {**dict.fromkeys(SERVICES, 0), **running}
 
     def ctl(self, *arguments: str) -> str:
         done = subprocess.run([sys.executable, "-m", "moonbus", "ctl", *arguments], env=self.environment, cwd=CHECKOUT,

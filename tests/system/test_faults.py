@@ -97,7 +97,7 @@ def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: st
     comes_out_right(world, before_mm)
 
 
-@pytest.mark.parametrize("stopped_s", [4.0, pytest.param(60.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
+@pytest.mark.parametrize("stopped_s", [2.0, pytest.param(60.0, marks=[pytest.mark.slow, pytest.mark.timeout(900)])])
 def test_a_service_that_was_stopped_goes_on_where_it_was(world: World, stopped_s: float) -> None:
     with_enemies(world)
     begin_print(world)
