@@ -20,8 +20,10 @@ from services.spoolman_sync.books import Books
 from tests.simulation.run import Played, failures, play
 
 SEEDS, CHUNK = 1000, 100
-FOUND_FROM, FOUND_WITHIN = 200, 400
-"""Seeds that a planted bug may stay hidden in; the rarest ones show soon after the first of them."""
+FOUND_WITHIN = 400
+"""Seeds that a planted bug may stay hidden in."""
+RARE = 200
+"""A seed after which those that take three misfortunes together show soon."""
 
 
 @pytest.mark.parametrize("first", range(0, SEEDS, CHUNK))
@@ -124,30 +126,28 @@ def tells_no_end(original: Any, self: Any, session: int) -> None:
 
 
 PLANTED = [
-    (ledger, "count", forgets_at_a_new_session),
-    (ledger, "_move", counts_from_the_last_position),
-    (ledger, "_move", counts_nothing_after_a_gap),
-    (ledger, "change_at", spool_before_its_deltas),
-    (booking, "decide", never_booked),
-    (booking, "decide", always_booked),
-    (booking, "read_outcome", any_answer_is_booked),
-    (booking, "is_deleted", any_404_is_deleted),
-    (Books, "save", sends_before_it_saves),
-    (Outbox, "cursor", drops_the_cursor),
-    (Outbox, "pending", skips_to_the_end),
-    (Outbox, "sent", forgets_what_was_sent),
-    (services.notifier.core.Lines, "finish", gives_up_at_once),
-    (services.klipper_bridge.bridge.Bridge, "_began", begins_a_session_each_time),
-    (Extruders, "begin", tells_no_end),
+    (ledger, "count", forgets_at_a_new_session, RARE),
+    (ledger, "_move", counts_from_the_last_position, 0),
+    (ledger, "_move", counts_nothing_after_a_gap, 0),
+    (ledger, "change_at", spool_before_its_deltas, 0),
+    (booking, "decide", never_booked, 0),
+    (booking, "decide", always_booked, 0),
+    (booking, "read_outcome", any_answer_is_booked, 0),
+    (booking, "is_deleted", any_404_is_deleted, 0),
+    (Books, "save", sends_before_it_saves, 0),
+    (Outbox, "cursor", drops_the_cursor, 0),
+    (Outbox, "pending", skips_to_the_end, 0),
+    (Outbox, "sent", forgets_what_was_sent, 0),
+    (services.notifier.core.Lines, "finish", gives_up_at_once, 0),
+    (services.klipper_bridge.bridge.Bridge, "_began", begins_a_session_each_time, 0),
+    (Extruders, "begin", tells_no_end, RARE),
 ]
 
 
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize(("place", "name", "bug"), PLANTED, ids=[bug.__name__ for _, _, bug in PLANTED])
-def test_a_planted_bug_is_found(place: Any, name: str, bug: Callable[..., Any]) -> None:
+@pytest.mark.parametrize(("place", "name", "bug", "first"), PLANTED, ids=[bug.__name__ for _, _, bug, _ in PLANTED])
+def test_a_planted_bug_is_found(place: Any, name: str, bug: Callable[..., Any], first: int) -> None:
     with plant(place, name, bug):
-        found = next(
-            (played for seed in range(FOUND_FROM, FOUND_FROM + FOUND_WITHIN) if (played := play(seed)).problem), None
-        )
+        found = next((played for seed in range(first, first + FOUND_WITHIN) if (played := play(seed)).problem), None)
     assert found is not None, bug.__doc__
     assert found.problem is not None and not found.problem.startswith("unexpected"), found.text

@@ -128,7 +128,7 @@ class World:
 
     def pid(self, service: str) -> int:
         """Of the service's process, as supervisord knows it."""
-        return self.pids()[service]
+        return self.pids().get(service, 0)
 
     def pids(self) -> dict[str, int]:
         """Of all programs; 0 for a service of which supervisord knows no process, or does not answer."""
