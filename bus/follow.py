@@ -72,8 +72,8 @@ class Follower:
         """Handles the next batch; whether there may be more."""
         position = {"topic": self.topic, "journal_id": self.cursor.journal_id, "number": self.cursor.number}
         answer = (await self._read(position)).result
-        for number, at, age_s, value in answer["entries"]:
-            entry = Entry(self.topic, Cursor(answer["journal_id"], number), at, value, age_s)
+        for number, at, born, value in answer["entries"]:
+            entry = Entry(self.topic, Cursor(answer["journal_id"], number), at, value, born)
             await guarded(self._handle(entry), log, f"handling an entry of {self.topic}", TRIED_AGAIN)
             self.cursor = entry.position
         return bool(answer["entries"])

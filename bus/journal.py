@@ -44,14 +44,14 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One event: `at` is the wall time of the append in seconds, `position` its place for the cursor. `age_s` is how long ago
-    that was when the entry was read, whatever the wall clock says."""
+    """One event: `at` is the wall time of the append in seconds, `born` the same in seconds since boot, whatever was done to the
+    wall clock since then; `position` is its place for the cursor."""
 
     topic: str
     position: Cursor
     at: float
     value: Any
-    age_s: float = field(default=0.0, compare=False)
+    born: float = field(default=0.0, compare=False)
 
 
 class Journal:
@@ -123,4 +123,4 @@ class Journal:
 
     def _entry(self, topic: str, now: Moment, number: int, body: bytes, *written: Any) -> Entry:
         moment = Moment(*written)
-        return Entry(topic, Cursor(self.id, number), moment.at, orjson.loads(body), moment.age_s(now))
+        return Entry(topic, Cursor(self.id, number), moment.at, orjson.loads(body), now.boot_s - moment.age_s(now))

@@ -324,5 +324,5 @@ class Node:
         if self.journal is None:
             raise not_found(f"{self.name} keeps no journal")
         entries = self.journal.read(topic, Cursor(journal_id, number))
-        rows = [[entry.position.number, entry.at, entry.age_s, entry.value] for entry in entries]
+        rows = [[entry.position.number, entry.at, entry.born, entry.value] for entry in entries]
         return {"journal_id": self.journal.id, "entries": rows}

@@ -70,10 +70,11 @@ class Delivery:
 
     async def take(self, entry: Entry) -> None:
         """An entry of a journal. Raises sqlite3.Error where the disk refuses; then it has to come again."""
-        wall = time.time()
+        now = Moment.now()
+        happened_at = now.at - now.boot_s + entry.born
         meant = recipients(self._notifiers, entry.topic, entry.value)
-        told = [notifier for notifier in meant if not wall - entry.age_s < self._since[notifier.name] <= wall]
-        if not told and entry.age_s > DEFAULT_TTL_S:
+        told = [notifier for notifier in meant if not happened_at < self._since[notifier.name] <= now.at]
+        if not told and now.boot_s - entry.born > DEFAULT_TTL_S:
             return  # stays stale: a long journal read for the first time is not worth a write each
         if not meant and entry.value.get("method") == "notify":
             asked, known = entry.value["params"].get("name"), ", ".join(self._notifiers)
@@ -84,7 +85,7 @@ class Delivery:
         lines = [(notifier.name, target) for notifier in told for target in range(len(notifier.targets))]
         ids = self._outbox.take(entry, lines, context["event_name"], context)
         for push_id, line in zip(ids, lines, strict=True):
-            push = Push(push_id, *line, context["event_name"], entry.at, boot_time_s() - entry.age_s, context)
+            push = Push(push_id, *line, context["event_name"], entry.at, entry.born, context)
             self._gave_up(self._lines.add(self._with_ttl(push)))
         self._changed.set()
 

@@ -73,8 +73,7 @@ class Outbox:
 
     def take(self, entry: Entry, lines: Iterable[tuple[str, int]], event: str, context: dict[str, Any]) -> list[int]:
         """Stores one push for each (notifier, target) and that the entry is handled. Returns the pushes' ids."""
-        now = Moment.now()
-        what = (event, entry.at, orjson.dumps(context), now.boot_id, now.boot_s - entry.age_s)
+        what = (event, entry.at, orjson.dumps(context), Moment.now().boot_id, entry.born)
         pushes = [(notifier, target, *what) for notifier, target in lines]
         ids = self.database.run(lambda: self._take(entry, pushes))
         self._cursors[entry.topic] = entry.position

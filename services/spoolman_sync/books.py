@@ -97,7 +97,7 @@ class Books:
             if hint.journal_id != self._journal_id and self._hinted.get(known) == hint:
                 del self._hinted[known]
         return [
-            Entry(topic, Cursor(self._journal_id, number), at, v, age_s) for number, at, age_s, v in answer["entries"]
+            Entry(topic, Cursor(self._journal_id, number), at, v, born) for number, at, born, v in answer["entries"]
         ]
 
     def _take(self, entry: Entry) -> None:

@@ -11,12 +11,13 @@ import requests
 
 from bus.services import SERVICES
 from tests.system.conftest import World, wait_for
-from tests.system.test_faults import begin_print, comes_out_right, others, run_inside
+from tests.system.test_faults import begin_print, comes_out_right, hurry, others, run_inside
 from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
 
 HOUR_S = 3600
+MOVES = 300
 ALL = tuple(SERVICES)
 
 
@@ -30,11 +31,11 @@ def set_clocks(world: World, services: Iterable[str], shift_s: int) -> None:
         fresh.replace(folder / service)
 
 
-def begin(world: World, moves: int) -> None:
+def begin(world: World) -> None:
     run_inside(world, "tests.system.shifted")
     world.environment["SHIFTED_CLOCKS"] = str(world.data / "clocks")
     set_clocks(world, (), 0)
-    begin_print(world, moves)
+    begin_print(world, MOVES)
     pushed(world, ["started"])
 
 
@@ -87,8 +88,7 @@ def waits(world: World, event: str) -> bool:
     ],
 )
 def test_a_clock_that_is_set_changes_nothing(world: World, groups: tuple[tuple[str, ...], ...]) -> None:
-    moves = 150 + 75 * len(groups)
-    begin(world, moves)
+    begin(world)
     expected, pids = ["started", "paused"], world.pids()
     push_service_leaves(world)
     switch(world, "pause", "paused")
@@ -104,7 +104,8 @@ def test_a_clock_that_is_set_changes_nothing(world: World, groups: tuple[tuple[s
         assert not [text for text in world.get("/server/info")["warnings"] if "not running" in text]
         expected += ["resumed", "paused"]
     switch(world, "resume", "printing")
-    comes_out_right(world, 0.0, moves, (*expected, "resumed", "complete"))
+    hurry(world)
+    comes_out_right(world, 0.0, MOVES, (*expected, "resumed", "complete"))
     nothing_is_late(world)
     assert world.pids() == pids
 
@@ -113,8 +114,7 @@ def test_a_clock_that_is_set_changes_nothing(world: World, groups: tuple[tuple[s
 @pytest.mark.parametrize("shift_s", [HOUR_S, -HOUR_S])
 def test_what_waits_when_the_clock_is_set_is_as_old_as_it_is(world: World, shift_s: int) -> None:
     """For a push service that is away: in the notifier's memory, then in its file. In the journal, for the notifier."""
-    moves = 300
-    begin(world, moves)
+    begin(world)
     push_service_leaves(world)
     switch(world, "pause", "paused")
     wait_for(lambda: waits(world, "paused"), "the first attempt failed")
@@ -130,5 +130,6 @@ def test_what_waits_when_the_clock_is_set_is_as_old_as_it_is(world: World, shift
     os.kill(world.pid("notifier"), signal.SIGKILL)
     push_service_is_back(world)
     switch(world, "resume", "printing")
-    comes_out_right(world, 0.0, moves, ("started", "paused", "resumed", "paused", "resumed", "complete"))
+    hurry(world)
+    comes_out_right(world, 0.0, MOVES, ("started", "paused", "resumed", "paused", "resumed", "complete"))
     nothing_is_late(world)

@@ -11,13 +11,12 @@ import requests
 from bus.services import SERVICES
 from tests.system.conftest import World, wait_for
 from tests.system.mounts import SmallDisk, needs_namespace
-from tests.system.test_faults import begin_print, comes_out_right, others
+from tests.system.test_faults import begin_print, comes_out_right, hurry, others
 from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
 
-MOVES = 250
-"""Some seventeen seconds: it must not be over before it is paused."""
+MOVES = 300
 QUESTIONS = (
     "/server/info",
     "/server/spoolman/status",
@@ -130,6 +129,7 @@ def test_a_print_survives_its_disk(
         wait_for(lambda: upload(world).status_code == 201, "an upload is taken")
         wait_for(lambda: world.post("/printer/print/resume").ok, "resumed")
         events += ["paused", "resumed"]
+    hurry(world)
     comes_out_right(world, before_mm, MOVES, (*events, "complete"))
     nothing_failed(world)
     all_answers(world)

@@ -45,6 +45,11 @@ def begin_print(world: World, moves: int = MOVES) -> None:
     wait_for(lambda: world.print_state() == "printing", "printing")
 
 
+def hurry(world: World) -> None:
+    """The rest of the print takes a moment only."""
+    assert world.post("/printer/gcode/script", script="M220 S3000").ok
+
+
 def others(world: World, victim: str) -> set[str]:
     """Whether the services but the victim are up, hang or are down, as each of them says itself."""
     done = subprocess.run(

@@ -18,7 +18,7 @@ NOW = Moment(0.0)
 
 
 def entry(number: int, at: float = 1000.0) -> Entry:
-    return Entry("printer.jobs", Cursor("j", number), at, {}, age_s=5.0)
+    return Entry("printer.jobs", Cursor("j", number), at, {}, born=Moment.now().boot_s - 5.0)
 
 
 def after_reboot(wall: float, boot_s: float) -> Moment:
