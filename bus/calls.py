@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 import zmq
-import zmq.asyncio
-from zmq.utils.monitor import recv_monitor_message
+from zmq.utils.monitor import parse_monitor_message
 
 from bus.api import METHODS, QUICK_S, owner_of
 from bus.envelope import Reply, Request, boot_time_s, read_reply
 from bus.errors import Fault, not_found, too_late
+from bus.reader import Reader
 
 log = logging.getLogger("bus.calls")
 
@@ -41,13 +41,13 @@ class Away(Fault):
 class Link:
     """The connection to one owner."""
 
-    def __init__(self, context: zmq.asyncio.Context, caller: str, owner: str, address: str) -> None:
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], caller: str, owner: str, address: str) -> None:
         self.owner = owner
         self.caller = caller
         self.connected = asyncio.Event()
         self._ids = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[Reply]] = {}
-        self._socket: zmq.asyncio.Socket = context.socket(zmq.DEALER)
+        self._socket = context.socket(zmq.DEALER)
         self._socket.setsockopt(zmq.IMMEDIATE, 1)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.RECONNECT_IVL, RECONNECT_MS)
@@ -55,33 +55,30 @@ class Link:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED | zmq.EVENT_DISCONNECTED)
         self._opened_at = self._away_since = boot_time_s()
         self._socket.connect(address)
+        self._replies = Reader(self._socket, self._hear_reply)
+        self._events = Reader(self._monitor, self._hear_event)
 
-    async def read(self) -> None:
-        """Delivers replies until cancelled: the one reader of this socket."""
-        while True:
-            frames = await self._socket.recv_multipart()
-            try:
-                reply = read_reply(frames)
-            except ValueError as error:
-                log.warning("from %s: %s", self.owner, error)
-                continue
-            future = self._waiting.pop(reply.id, None)
-            if future is not None and not future.done():
-                future.set_result(reply)
+    def _hear_reply(self, frames: list[bytes]) -> None:
+        try:
+            reply = read_reply(frames)
+        except ValueError as error:
+            log.warning("from %s: %s", self.owner, error)
+            return
+        future = self._waiting.pop(reply.id, None)
+        if future is not None and not future.done():
+            future.set_result(reply)
 
-    async def watch(self) -> None:
+    def _hear_event(self, frames: list[bytes]) -> None:
         """Fails the calls in flight as soon as the owner is gone."""
-        while True:
-            event = (await recv_monitor_message(self._monitor))["event"]
-            if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
-                self.connected.set()
-                continue
-            self.connected.clear()
-            self._away_since = boot_time_s()
-            waiting, self._waiting = self._waiting, {}
-            for future in waiting.values():
-                if not future.done():
-                    future.set_exception(Away(self.owner, "stopped before it answered"))
+        if parse_monitor_message(frames)["event"] == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            self.connected.set()
+            return
+        self.connected.clear()
+        self._away_since = boot_time_s()
+        waiting, self._waiting = self._waiting, {}
+        for future in waiting.values():
+            if not future.done():
+                future.set_exception(Away(self.owner, "stopped before it answered"))
 
     async def call(
         self, method: str, params: dict[str, Any], deadline_s: float | None, repeatable: bool = False
@@ -107,20 +104,23 @@ class Link:
         self, method: str, params: dict[str, Any], deadline_at: float | None, begin_by: float | None
     ) -> Reply:
         request = Request(next(self._ids), method, self.caller, deadline_at, params, begin_by)
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply] = loop.create_future()
         self._waiting[request.id] = future
-        started = boot_time_s()
-        left_s = None if deadline_at is None else deadline_at - started
+        left_s = None if deadline_at is None else deadline_at - boot_time_s()
+        late = None if left_s is None else loop.call_later(left_s, _expire, future)
         try:
-            await self._socket.send_multipart(request.frames(), flags=zmq.NOBLOCK)
-            async with asyncio.timeout(left_s):
-                reply = await future
+            self._socket.send_multipart(request.frames(), flags=zmq.NOBLOCK)
+            self._replies.sent()
+            reply = await future
         except zmq.Again:
             raise Away(self.owner) from None
         except TimeoutError:
             raise too_late(f"{self.owner} did not answer {method} within {left_s:.2g} s") from None
         finally:
             self._waiting.pop(request.id, None)
+            if late is not None:
+                late.cancel()
         if not reply.ok:
             raise Fault(reply.code, reply.result)
         return reply
@@ -136,13 +136,20 @@ class Link:
                 raise Away(self.owner) from None
 
     def close(self) -> None:
+        self._replies.close()
+        self._events.close()
         self._socket.disable_monitor()
         self._monitor.close(linger=0)
         self._socket.close(linger=0)
 
 
+def _expire(future: asyncio.Future[Reply]) -> None:
+    if not future.done():
+        future.set_exception(TimeoutError())
+
+
 class Calls:
-    """All links of one process; `spawn` runs their readers."""
+    """All links of one process."""
 
     def __init__(self, open_link: Callable[[str], Link]) -> None:
         self._open_link = open_link

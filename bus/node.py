@@ -1,7 +1,7 @@
 """A service's presence on the bus: what it publishes, hears, asks and answers. Wiring only; the thinking is elsewhere.
 
 One XPUB and one ROUTER bound under the run directory, one SUB connected to the owners heard, one DEALER per owner
-asked. One reader task per socket, never cancelled for a timeout: cancelling a receive can lose its message.
+asked. One reader per socket, which nothing waits for: cancelling a receive can lose its message.
 """
 
 import asyncio
@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import zmq
-import zmq.asyncio
 
 from bus.calls import RECONNECT_MAX_MS, RECONNECT_MS, UNSET, Calls, Link
 from bus.config import Config
 from bus.dispatch import Dispatch, Handler, caused
-from bus.envelope import Message, Reply, Request, boot_time_s, read_message, read_request
+from bus.envelope import Message, Number, Reply, Request, boot_time_s, read_message, read_request
 from bus.errors import not_found
 from bus.follow import Follower
 from bus.guard import dispatch_event, guarded
@@ -27,6 +26,7 @@ from bus.inbox import Inbox, Verdict
 from bus.journal import Cursor, Entry, Journal
 from bus.life import Ending, Life
 from bus.outbox import Outbox, Snapshot
+from bus.reader import Reader
 from bus.rundir import RunDir, take_lock
 from bus.services import SERVICES, silent_after_s
 from bus.topics import TOPICS, Kind
@@ -41,7 +41,9 @@ QUEUED_PUBLICATIONS = 10_000
 class Node:
     """`config` is what was read at the start, `data` the data path. Use `start()` and `close()`, or `bus.process.run`."""
 
-    def __init__(self, name: str, context: zmq.asyncio.Context, run_dir: RunDir, config: Config, data: Path) -> None:
+    def __init__(
+        self, name: str, context: zmq.Context[zmq.Socket[bytes]], run_dir: RunDir, config: Config, data: Path
+    ) -> None:
         self.name = name
         self.config = config
         self.data = data
@@ -65,13 +67,14 @@ class Node:
         self._followers: dict[str, Follower] = {}
         self._life_s = 0.0
         self._heard_at: dict[str, float] = {}
-        self._arrived = asyncio.Condition()
+        self._awaited: list[tuple[list[tuple[str, Number]], asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._tracing = 0
         self._started_at = boot_time_s()
-        self._publications: zmq.asyncio.Socket
-        self._requests: zmq.asyncio.Socket
-        self._subscriptions: zmq.asyncio.Socket
+        self._publications: zmq.Socket[bytes]
+        self._requests: zmq.Socket[bytes]
+        self._subscriptions: zmq.Socket[bytes]
+        self._readers: dict[zmq.Socket[bytes], Reader] = {}
 
     # -- life ----------------------------------------------------------------------------------------------------
 
@@ -94,9 +97,12 @@ class Node:
         self._publications.bind(self._run_dir.publications(self.name))
         self._requests.bind(self._run_dir.requests(self.name))
         self._tell_ending(self.life.begin())
-        self.spawn(self._read_subscribers())
-        self.spawn(self._read_requests())
-        self.spawn(self._read_publications())
+        for socket, take in (
+            (self._publications, self._hear_subscriber),
+            (self._requests, self._hear_request),
+            (self._subscriptions, self._hear_publication),
+        ):
+            self._readers[socket] = Reader(socket, take)
         self.spawn(self._beat())
 
     def _tell_ending(self, before: Ending | None) -> None:
@@ -123,6 +129,9 @@ class Node:
         await self.stack.aclose()
 
     async def _stop(self) -> None:
+        # First: what still arrives is for the next process, and its caller learns that this one stopped.
+        for reader in self._readers.values():
+            reader.close()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -173,21 +182,23 @@ class Node:
     def _put(self, message: Message) -> None:
         # Done when it returns: an XPUB never blocks, it drops for a subscriber whose queue is full, who sees the gap.
         self._publications.send_multipart(message.frames(), flags=zmq.NOBLOCK)
+        self._used(self._publications)
+
+    def _used(self, socket: zmq.Socket[bytes]) -> None:
+        if socket in self._readers:
+            self._readers[socket].sent()
 
     def _trace(self, request: dict[str, Any]) -> None:
         if self._tracing > 0:
             self._put(self.outbox.publish(f"{self.name}.trace", request, time.time()))
 
-    async def _read_subscribers(self) -> None:
-        trace = f"{self.name}.trace".encode()
-        while True:
-            (frame,) = await self._publications.recv_multipart()
-            joins, prefix = frame[:1] == b"\x01", frame[1:]
-            if prefix.startswith(trace):
-                self._tracing = max(0, self._tracing + (1 if joins else -1))
-            if joins:
-                for message in self.outbox.retained(prefix, time.time()):
-                    self._put(message)
+    def _hear_subscriber(self, frames: list[bytes]) -> None:
+        joins, prefix = frames[0][:1] == b"\x01", frames[0][1:]
+        if prefix.startswith(f"{self.name}.trace".encode()):
+            self._tracing = max(0, self._tracing + (1 if joins else -1))
+        if joins:
+            for message in self.outbox.retained(prefix, time.time()):
+                self._put(message)
 
     async def _beat(self) -> None:
         period_s = SERVICES[self.name].heartbeat_s
@@ -206,6 +217,7 @@ class Node:
         self._listen_to(owner)
         self._hearers.setdefault(topic, []).append(hear)
         self._subscriptions.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
+        self._used(self._subscriptions)
 
     def follow(self, topic: str, cursor: Cursor, handle: Callable[[Entry], Awaitable[None]]) -> None:
         """Hands over each entry of a journal once, in order, also those from before this start. `handle` stores the
@@ -225,9 +237,19 @@ class Node:
     async def arrival(self, positions: tuple[tuple[str, int, int], ...], timeout_s: float = 1.0) -> None:
         """Waits until these publications were heard, of topics subscribed to; at most `timeout_s`."""
         wanted = [(topic, (epoch, number)) for topic, epoch, number in positions if topic in self._hearers]
+        if self._have(wanted):
+            return
+        waiter = (wanted, asyncio.get_running_loop().create_future())
+        self._awaited.append(waiter)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s), self._arrived:
-                await self._arrived.wait_for(lambda: all(self.inbox.last.get(t, (0, 0)) >= p for t, p in wanted))
+            try:
+                async with asyncio.timeout(timeout_s):
+                    await waiter[1]
+            finally:
+                self._awaited.remove(waiter)
+
+    def _have(self, wanted: list[tuple[str, Number]]) -> bool:
+        return all(self.inbox.last.get(topic, (0, 0)) >= position for topic, position in wanted)
 
     def _listen_to(self, owner: str) -> None:
         if f"{owner}.heartbeat" not in self._hearers:
@@ -235,20 +257,17 @@ class Node:
             self._subscriptions.connect(self._run_dir.publications(owner))
             self._subscriptions.setsockopt(zmq.SUBSCRIBE, f"{owner}.heartbeat".encode() + b"\0")
 
-    async def _read_publications(self) -> None:
-        while True:
-            frames = await self._subscriptions.recv_multipart()
-            try:
-                message = read_message(frames)
-            except ValueError as error:
-                self.log.warning("%s", error)
-                continue
-            if message.topic in self._hearers:
-                self._hear(message)
-                async with self._arrived:
-                    self._arrived.notify_all()
-            # Receiving does not suspend while messages wait: a burst would keep everything else from running.
-            await asyncio.sleep(0)
+    def _hear_publication(self, frames: list[bytes]) -> None:
+        try:
+            message = read_message(frames)
+        except ValueError as error:
+            self.log.warning("%s", error)
+            return
+        if message.topic in self._hearers:
+            self._hear(message)
+            for wanted, arrived in self._awaited:
+                if not arrived.done() and self._have(wanted):
+                    arrived.set_result(None)
 
     def _hear(self, message: Message) -> None:
         self._heard_at[TOPICS[message.topic].owner] = self._life_s
@@ -271,6 +290,7 @@ class Node:
         # A second subscription makes the owner send the last value again; the unsubscription keeps the count at one.
         self._subscriptions.setsockopt(zmq.SUBSCRIBE, topic.encode() + b"\0")
         self._subscriptions.setsockopt(zmq.UNSUBSCRIBE, topic.encode() + b"\0")
+        self._used(self._subscriptions)
 
     # -- asking and answering ------------------------------------------------------------------------------------
 
@@ -287,24 +307,22 @@ class Node:
         self.dispatch.serve(handlers)
 
     def _open_link(self, owner: str) -> Link:
-        link = Link(self._context, self.name, owner, self._run_dir.requests(owner))
-        self.spawn(link.read())
-        self.spawn(link.watch())
-        return link
+        return Link(self._context, self.name, owner, self._run_dir.requests(owner))
 
-    async def _read_requests(self) -> None:
-        while True:
-            sender, *frames = await self._requests.recv_multipart()
-            try:
-                request = read_request(frames)
-            except ValueError as error:
-                self.log.warning("%s", error)
-                continue
-            self.spawn(self._answer(sender, request))
+    def _hear_request(self, frames: list[bytes]) -> None:
+        try:
+            request = read_request(frames[1:])
+        except ValueError as error:
+            self.log.warning("%s", error)
+            return
+        task = asyncio.create_task(self._answer(frames[0], request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _answer(self, sender: bytes, request: Request) -> None:
         reply = await self.dispatch.answer(request)
-        await self._requests.send_multipart([sender, *reply.frames()])
+        self._requests.send_multipart([sender, *reply.frames()], flags=zmq.NOBLOCK)
+        self._used(self._requests)
 
     # -- what every service answers ------------------------------------------------------------------------------
 

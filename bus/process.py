@@ -14,7 +14,7 @@ import sqlite3
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 
-import zmq.asyncio
+import zmq
 
 from bus.config import config_path, data_path, read_config
 from bus.node import Node
@@ -71,7 +71,7 @@ async def _run(starts: Mapping[str, Start], most_bytes: int) -> None:
         loop.add_signal_handler(number, stopping.set)
     run_dir, data = RunDir(default_run_dir()), data_path()
     config = read_config(config_path(data))
-    context = zmq.asyncio.Context()
+    context = zmq.Context()
     nodes = [Node(name, context, run_dir, config, data) for name in starts]
 
     def tell(reason: str) -> None:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
-import zmq.asyncio
+import zmq
 
 from bus.config import Config, read_config
 from bus.node import Node
@@ -19,7 +19,7 @@ PATIENCE_S = 10.0
 class Bus:
     """Makes nodes in `folder`; `folder / "data"` is their data path."""
 
-    def __init__(self, folder: Path, context: zmq.asyncio.Context) -> None:
+    def __init__(self, folder: Path, context: zmq.Context[zmq.Socket[bytes]]) -> None:
         self.run_dir = RunDir(folder / "run")
         self.data = folder / "data"
         self.data.mkdir(exist_ok=True)
@@ -42,7 +42,7 @@ class Bus:
 @asynccontextmanager
 async def private_bus(folder: Path) -> AsyncIterator[Bus]:
     """A bus of its own, closed at the end. `folder` must be short: Unix socket paths are."""
-    context = zmq.asyncio.Context()
+    context = zmq.Context()
     bus = Bus(folder, context)
     try:
         yield bus

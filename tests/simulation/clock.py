@@ -128,6 +128,15 @@ class VirtualLoop(asyncio.BaseEventLoop):
         timer._scheduled = True  # type: ignore[attr-defined]
         return timer
 
+    def add_reader(self, fd: Any, callback: Callable[[], object], *args: Any) -> None:  # type: ignore[override]
+        """`fd` is a socket's inlet."""
+        context = contextvars.copy_context()
+        fd.wake = lambda: self.call_soon(callback, context=context)
+
+    def remove_reader(self, fd: Any) -> bool:
+        fd.wake = None
+        return True
+
     def resume(self, life: Life) -> None:
         """SIGCONT: the steps it kept come first."""
         life.stopped = False

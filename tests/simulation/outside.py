@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import bus.calls
 import services.klipper_bridge.__main__
 import services.klipper_bridge.bridge
 import services.notifier.__main__
@@ -30,7 +29,6 @@ from tests.simulation import pushes, spoolman
 from tests.simulation.clock import LIFE, Life, is_dead
 from tests.simulation.disk import Disk
 from tests.simulation.printer import Klipper
-from tests.simulation.sockets import read_monitor
 
 CONFIG = """
 [spoolman]
@@ -162,7 +160,6 @@ def in_place(
     with ExitStack() as stack:
         stack.enter_context(patch.dict(SERVICES, calmer))
         for place, name, value in (
-            (bus.calls, "recv_monitor_message", read_monitor),
             (services.klipper_bridge.bridge, "connect", klipper.connect),
             (sync, "Http", type("Http", (spoolman.Http,), {"spoolman": server})),
             (sync, "PACE", quick),

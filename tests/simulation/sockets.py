@@ -1,5 +1,6 @@
 """The kinds of sockets the bus uses, joined by pipes."""
 
+import struct
 from typing import Any
 
 import zmq
@@ -8,21 +9,38 @@ from tests.simulation.clock import LIFE, is_dead
 from tests.simulation.wires import Inlet, Pipe, Wires
 
 
-class Socket:
+class Readable:
+    """`FD` is what the loop watches."""
+
+    def __init__(self, inlet: Inlet) -> None:
+        self.inlet = inlet
+
+    @property
+    def FD(self) -> Inlet:
+        return self.inlet
+
+    def get(self, option: int) -> int:
+        """Which events are there: only reading matters here."""
+        return zmq.POLLIN if self.inlet.items else 0
+
+    def recv_multipart(self, flags: int) -> Any:
+        if not self.inlet.items:
+            raise zmq.Again()
+        return self.inlet.items.popleft()
+
+
+class Socket(Readable):
     """What all kinds share."""
 
     def __init__(self, wires: Wires) -> None:
+        super().__init__(Inlet())
         self.wires = wires
         self.life = LIFE.get()
-        self.inlet = Inlet()
         self.closed = False
         wires.sockets.append(self)
 
     def setsockopt(self, option: int, value: Any) -> None:
         """Only subscriptions matter here."""
-
-    async def recv_multipart(self) -> Any:
-        return await self.inlet.get()
 
     def close(self, linger: int = 0) -> None:
         if not self.closed:
@@ -126,7 +144,7 @@ class Router(Socket):
     def bind(self, address: str) -> None:
         self.wires.bind(address, self)
 
-    async def send_multipart(self, frames: list[bytes]) -> None:
+    def send_multipart(self, frames: list[bytes], flags: int = 0) -> None:
         if not is_dead() and frames[0] in self.dealers:
             self.dealers[frames[0]][1].send(frames[1:])
 
@@ -154,15 +172,15 @@ class Dealer(Socket):
         self.router = router
         self._out = Pipe(self.wires, lambda frames: router.inlet.put([self.identity, *frames]))
         router.dealers[self.identity] = (self, Pipe(self.wires, self.inlet.put))
-        self.monitor.put({"event": zmq.EVENT_HANDSHAKE_SUCCEEDED})
+        self.monitor.put(event(zmq.EVENT_HANDSHAKE_SUCCEEDED))
 
     def part(self) -> None:
         """The owner is gone."""
         self.router = None
         self._out.open = False
-        self.monitor.put({"event": zmq.EVENT_DISCONNECTED})
+        self.monitor.put(event(zmq.EVENT_DISCONNECTED))
 
-    async def send_multipart(self, frames: list[bytes], flags: int = 0) -> None:
+    def send_multipart(self, frames: list[bytes], flags: int = 0) -> None:
         if is_dead():
             return
         if self.router is None:
@@ -182,17 +200,14 @@ class Dealer(Socket):
             self._out.open = False
 
 
-class Monitor:
-    def __init__(self, inlet: Inlet) -> None:
-        self.inlet = inlet
-
+class Monitor(Readable):
     def close(self, linger: int = 0) -> None:
         """Nothing to do."""
 
 
-async def read_monitor(monitor: Monitor) -> Any:
-    """In place of zmq.utils.monitor.recv_monitor_message."""
-    return await monitor.inlet.get()
+def event(number: int) -> list[bytes]:
+    """As a socket's monitor says it."""
+    return [struct.pack("=hi", number, 0), b""]
 
 
 KINDS: dict[int, type[Socket]] = {

@@ -17,7 +17,7 @@ import orjson
 from services.spoolman_sync.http import Answer, Late, NoAnswer, NotSent
 from simulators.spoolman.store import Refused, Store, example_store
 from tests.simulation.clock import LIFE, Life, VirtualLoop, is_dead
-from tests.simulation.wires import Inlet, loop_context
+from tests.simulation.wires import loop_context
 
 SETTLE_S = 3.0
 """The product's times, divided."""
@@ -215,7 +215,7 @@ class Spoolman:
     def _say(self, kind: str, payload: Any) -> None:
         text = orjson.dumps({"type": kind, "resource": "spool", "payload": payload}).decode()
         for listener in self.listeners:
-            self._later(WAY_S + self.random.random() * 0.1, partial(listener.inlet.put, text))
+            self._later(WAY_S + self.random.random() * 0.1, partial(listener.inlet.put_nowait, text))
 
     def _later(self, seconds: float, what: Callable[[], Any]) -> None:
         self.loop.call_later(seconds, what, context=self._context)
@@ -227,13 +227,13 @@ class Listener:
     def __init__(self, spoolman: Spoolman) -> None:
         self._spoolman = spoolman
         self.life = LIFE.get()
-        self.inlet = Inlet()
+        self.inlet: asyncio.Queue[str | None] = asyncio.Queue()
         self._why: BaseException | None = None
 
     def end(self, why: BaseException | None = None) -> None:
         self._why = why
         self._spoolman.listeners.remove(self)
-        self.inlet.put(None)
+        self.inlet.put_nowait(None)
 
     def exception(self) -> BaseException | None:
         return self._why

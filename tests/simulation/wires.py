@@ -4,7 +4,6 @@ Per connection the order is kept, as on a real one; what can happen is what happ
 subscriber alone (a full queue loses the newest), comes again because somebody subscribed, or a connection ends.
 """
 
-import asyncio
 import contextvars
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -29,22 +28,16 @@ class Weather:
 
 
 class Inlet:
-    """What arrived and was not read yet; one reader."""
+    """What arrived and was not read yet. Stands for the file descriptor of its socket, too."""
 
     def __init__(self) -> None:
-        self._items: deque[Any] = deque()
-        self._reader: asyncio.Future[None] | None = None
+        self.items: deque[Any] = deque()
+        self.wake: Callable[[], object] | None = None
 
     def put(self, item: Any) -> None:
-        self._items.append(item)
-        if self._reader is not None and not self._reader.done():
-            self._reader.set_result(None)
-
-    async def get(self) -> Any:
-        while not self._items:
-            self._reader = asyncio.get_running_loop().create_future()
-            await self._reader
-        return self._items.popleft()
+        self.items.append(item)
+        if self.wake is not None:
+            self.wake()
 
 
 class Pipe:
