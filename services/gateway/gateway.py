@@ -27,6 +27,7 @@ from services.gateway.methods import Methods
 from services.gateway.notifications import Announcer, announced
 from services.gateway.outgoing import Update
 from services.gateway.printer import WANTED, Printer
+from services.gateway.repeats import Repeats, Runner
 from services.gateway.routes import available, routes
 from services.gateway.rpc import Rpc
 from services.gateway.settings import read_settings
@@ -73,9 +74,9 @@ class Gateway:
             node, self._roots, self._settings.most_upload_bytes, self._announce_file, lambda: self._printer.printing
         )
         self._http = self._make_http(rpc)
-        self.runner = web.AppRunner(
-            self._http.application, access_log=None, handle_signals=False, shutdown_timeout=CLOSED_WITHIN_S,
-            logger=wire_log, max_line_size=MOST_LINE_BYTES, max_field_size=MOST_LINE_BYTES,
+        self.runner = Runner(
+            self._http.application, Repeats(), CLOSED_WITHIN_S,
+            access_log=None, logger=wire_log, max_line_size=MOST_LINE_BYTES, max_field_size=MOST_LINE_BYTES,
         )  # fmt: skip
 
     def _make_http(self, rpc: Rpc) -> Http:

@@ -2,18 +2,22 @@
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
 from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from bus.api import Method
 from bus.errors import Fault, bad_request
 from services.gateway import arguments
 from services.gateway.access import Access, User
 from services.gateway.connection import Caller
 from services.gateway.methods import Methods
 from services.gateway.page import PAGE
+from services.gateway.repeats import REPEAT, Repeat
 from services.gateway.routes import Route
 from services.gateway.rpc import Rpc
 
@@ -74,14 +78,25 @@ class Http:
             given = arguments.collect(
                 row, request.rel_url.raw_query_string, request.headers.get("Content-Type", ""), body, request.match_info
             )
-            result = self._methods.at_once(row, given)
-            if result is None:
-                result = await self._methods.run(row, given, Caller(request[USER]))
+            ready = self._methods.at_once(row, given)
+            if ready is not None:
+                self._remember(request, partial(self._ready_body, row, given))
+            result = await self._methods.run(row, given, Caller(request[USER])) if ready is None else ready
             if row.status == 204:
                 return web.Response(status=204)
-            return reply(result if row.bare else b'{"result":%b}' % result, row.status)
+            return reply(_wrapped(row, result), row.status)
 
         return handle
+
+    def _ready_body(self, row: Method, given: Mapping[str, Any]) -> bytes | None:
+        result = self._methods.at_once(row, given)
+        return None if result is None else _wrapped(row, result)
+
+    def _remember(self, request: web.Request, answer: Callable[[], bytes | None]) -> None:
+        """Lets the same bytes be answered the same way, except for answers that depend on who asks from where."""
+        headers, query = request.headers, request.query
+        if request.method == "GET" and "Origin" not in headers and "token" not in query:
+            request[REPEAT] = Repeat(lambda address: self._access.admit(address, headers, query) is not None, answer)
 
     async def jsonrpc(self, request: web.Request) -> web.Response:
         """POST /server/jsonrpc: the same messages as over the websocket; without an id, an empty answer."""
@@ -121,6 +136,10 @@ class Http:
         origin = request.headers.get("Origin")
         if origin and self._access.allows_origin(origin):
             response.headers["Access-Control-Allow-Origin"] = origin
+
+
+def _wrapped(row: Method, result: bytes) -> bytes:
+    return result if row.bare else b'{"result":%b}' % result
 
 
 async def _body(request: web.Request) -> bytes:

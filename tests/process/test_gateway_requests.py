@@ -185,7 +185,7 @@ def test_strangers_write_no_tracebacks_into_the_log(caplog: pytest.LogCaptureFix
         writer.write(b"POST /server/info HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\nExpect: 100-continue\r\n\r\n{")
         assert await reader.readline() == b"HTTP/1.1 100 Continue\r\n"
         await close(writer)
-        server = world.gateway.runner.server
+        server = world.gateway.runner._server
         assert server is not None
         await eventually(lambda: not server.connections)
 
