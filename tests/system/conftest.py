@@ -126,6 +126,10 @@ class World:
     def print_state(self) -> str:
         return str(self.get("/printer/objects/query?print_stats")["status"]["print_stats"]["state"])
 
+    def hurry(self) -> None:
+        """The rest of the print takes a moment only."""
+        assert self.post("/printer/gcode/script", script="M220 S3000").ok
+
     def pid(self, service: str) -> int:
         """Of the service's process, as supervisord knows it."""
         return self.pids().get(service, 0)

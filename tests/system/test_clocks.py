@@ -11,7 +11,7 @@ import requests
 
 from bus.services import SERVICES
 from tests.system.conftest import World, wait_for
-from tests.system.test_faults import begin_print, comes_out_right, hurry, others, run_inside
+from tests.system.test_faults import begin_print, comes_out_right, others, run_inside
 from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
@@ -104,7 +104,7 @@ def test_a_clock_that_is_set_changes_nothing(world: World, groups: tuple[tuple[s
         assert not [text for text in world.get("/server/info")["warnings"] if "not running" in text]
         expected += ["resumed", "paused"]
     switch(world, "resume", "printing")
-    hurry(world)
+    world.hurry()
     comes_out_right(world, 0.0, MOVES, (*expected, "resumed", "complete"))
     nothing_is_late(world)
     assert world.pids() == pids
@@ -130,6 +130,6 @@ def test_what_waits_when_the_clock_is_set_is_as_old_as_it_is(world: World, shift
     os.kill(world.pid("notifier"), signal.SIGKILL)
     push_service_is_back(world)
     switch(world, "resume", "printing")
-    hurry(world)
+    world.hurry()
     comes_out_right(world, 0.0, MOVES, ("started", "paused", "resumed", "paused", "resumed", "complete"))
     nothing_is_late(world)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.conftest import World, wait_for
-from tests.system.test_faults import begin_print, comes_out_right, hurry, others
+from tests.system.test_faults import begin_print, comes_out_right, others
 from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
@@ -103,6 +103,6 @@ def test_a_print_survives_its_databases(world: World, damage: Callable[[Path], N
     before_mm = world.used_mm(1) - position_mm(world)
     assert world.post("/server/spoolman/spool_id", spool_id=1).json() == {"result": {"spool_id": 1}}
     world.post("/printer/print/resume")
-    hurry(world)
+    world.hurry()
     comes_out_right(world, before_mm, MOVES, ("started", "paused", "resumed", "complete"))
     assert others(world, "") == {"up"}

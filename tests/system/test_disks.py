@@ -11,7 +11,7 @@ import requests
 from bus.services import SERVICES
 from tests.system.conftest import World, wait_for
 from tests.system.mounts import SmallDisk, needs_namespace
-from tests.system.test_faults import begin_print, comes_out_right, hurry, others
+from tests.system.test_faults import begin_print, comes_out_right, others
 from tests.system.test_survival import titles
 
 pytestmark = pytest.mark.timeout(240)
@@ -129,7 +129,7 @@ def test_a_print_survives_its_disk(
         wait_for(lambda: upload(world).status_code == 201, "an upload is taken")
         wait_for(lambda: world.post("/printer/print/resume").ok, "resumed")
         events += ["paused", "resumed"]
-    hurry(world)
+    world.hurry()
     comes_out_right(world, before_mm, MOVES, (*events, "complete"))
     nothing_failed(world)
     all_answers(world)

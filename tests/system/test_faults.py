@@ -45,11 +45,6 @@ def begin_print(world: World, moves: int = MOVES) -> None:
     wait_for(lambda: world.print_state() == "printing", "printing")
 
 
-def hurry(world: World) -> None:
-    """The rest of the print takes a moment only."""
-    assert world.post("/printer/gcode/script", script="M220 S3000").ok
-
-
 def others(world: World, victim: str) -> set[str]:
     """Whether the services but the victim are up, hang or are down, as each of them says itself."""
     done = subprocess.run(
@@ -99,6 +94,7 @@ def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: st
         warnings = world.get("/server/info")["warnings"]
         assert any(f"{victim} had to be started again" in text and told in text for text in warnings)
     assert not told or f"in {fault}" in world.logs(), "the guilty line is told"
+    world.hurry()
     comes_out_right(world, before_mm)
 
 
@@ -116,4 +112,5 @@ def test_a_service_that_was_stopped_goes_on_where_it_was(world: World, stopped_s
         os.kill(pid, signal.SIGCONT)
         world.ready()
     assert {victim: world.pid(victim) for victim in SERVICES} == pids
+    world.hurry()
     comes_out_right(world, before_mm)

@@ -15,7 +15,7 @@ from tests.system.conftest import World, wait_for
 SIDE_MM = 0.5
 SECONDS_BETWEEN = (0.1, 2.5)
 """From before the services are up to the middle of their work."""
-CUTS = int(os.environ.get("POWER_CUTS", "300"))
+CUTS = int(os.environ.get("POWER_CUTS", "1000"))
 
 
 def start(world: World) -> None:
@@ -35,7 +35,7 @@ def print_of(seconds: float) -> str:
     return "M83\nG28\nG1 F12000\n" + "\n".join(lines) + "\n"
 
 
-@pytest.mark.parametrize("cuts", [8, pytest.param(CUTS, marks=[pytest.mark.slow, pytest.mark.timeout(CUTS * 5 + 120)])])
+@pytest.mark.parametrize("cuts", [6, pytest.param(CUTS, marks=[pytest.mark.slow, pytest.mark.timeout(CUTS * 5 + 120)])])
 def test_power_cuts_lose_nothing(world: World, cuts: int) -> None:
     chance = random.Random(cuts)
     world.environment["MOONBUS_RUN"] = str(world.data.parent / "run")

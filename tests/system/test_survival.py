@@ -40,6 +40,7 @@ def test_a_print_survives_the_kill_of_every_program(world: World) -> None:
         world.kill(service)
         world.ready()
         assert world.print_state() == "printing", service
+    world.hurry()
     wait_for(lambda: world.print_state() == "complete", "complete", timeout_s=120)
     expected_mm = MOVES * SIDE_MM
     wait_for(lambda: world.used_mm(1) - before_mm > expected_mm - 0.01, "all filament booked")
