@@ -59,6 +59,16 @@ def came_back(world: World, victim: str, pid: int) -> None:
     wait_for(lambda: world.pid(victim) not in (0, pid), f"{victim} came back")
 
 
+def wait_until_told(world: World, victim: str, reason: str) -> None:
+    """People see that a service was started again, and why."""
+
+    def told() -> bool:
+        warnings = world.get("/server/info")["warnings"]
+        return any(f"{victim} had to be started again" in text and reason in text for text in warnings)
+
+    wait_for(told, f"told how {victim} ended")
+
+
 def comes_out_right(
     world: World, before_mm: float, moves: int = MOVES, events: tuple[str, ...] = ("started", "complete")
 ) -> None:
@@ -91,8 +101,7 @@ def test_an_enemy_inside_costs_its_own_service_a_restart(world: World, fault: st
         assert others(world, victim) == {"up"}
         came_back(world, victim, pid)
         world.ready()
-        warnings = world.get("/server/info")["warnings"]
-        assert any(f"{victim} had to be started again" in text and told in text for text in warnings)
+        wait_until_told(world, victim, told)
     assert not told or f"in {fault}" in world.logs(), "the guilty line is told"
     world.hurry()
     comes_out_right(world, before_mm)
