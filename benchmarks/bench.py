@@ -23,10 +23,11 @@ from benchmarks.figures import Figure, Row, markdown, rows
 from benchmarks.load import get
 from benchmarks.plot import svg
 from benchmarks.troubles import troubles
+from bus.process import new_loop
 
 PEER = "Moonraker"
-OF_ONE_SERVICE = "/api/printer"
-"""Answered by octo_shim; a read, which waits for an owner that restarts."""
+RESTARTED, ASKED = "klipper_bridge", "/printer/gcode/help"
+"""A service with a read that only it can answer, when it is connected to Klipper again; reads wait for an owner that restarts."""
 TEXT = """# Benchmarks
 
 Made by `{command}` in {minutes:.0f} minutes: {rounds} rounds of moonbus and {peer} {peer_version} with its `speedups`, in
@@ -66,7 +67,8 @@ def main() -> None:
     measures.many_files()
     measures.pin()
     began = time.monotonic()
-    table = asyncio.run(measure(asked.moonraker, pace))
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        table = runner.run(measure(asked.moonraker, pace))
     text = markdown(table, PEER)
     print(text)
     if asked.write is not None:
@@ -107,15 +109,15 @@ async def restarted(command: list[str]) -> list[Figure]:
     """From the end of one service's process to the first answer of the next one."""
     with printer() as folder, system(command, "moonbus", folder) as running:
         await running.ready()
-        await get(running.port, OF_ONE_SERVICE, 1, 0.5)
-        ended = next(pid for pid in running.processes() if "services.octo_shim" in _command_line(pid))
+        await get(running.port, ASKED, 1, 0.5)
+        ended = next(pid for pid in running.processes() if f"services.{RESTARTED}" in _command_line(pid))
         os.kill(ended, signal.SIGTERM)
         began = time.monotonic()
         while _command_line(ended):
             await asyncio.sleep(0.005)
-        await get(running.port, OF_ONE_SERVICE, 1, 0.0)
+        await get(running.port, ASKED, 1, 0.0)
         took_s = time.monotonic() - began
-    return [Figure("restart of one service to its first answer", took_s, "s", "less", 1.2, alone=True)]
+    return [Figure(f"restart of {RESTARTED} to its first answer", took_s, "s", "less", 1.2, alone=True)]
 
 
 def _command_line(pid: int) -> str:
