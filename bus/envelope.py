@@ -24,6 +24,13 @@ def boot_time_s() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
+def until_next(period_s: float) -> float:
+    """Seconds until the boot clock shows a multiple of this period, at least half of it: what many timers of many
+    processes are due for at one moment costs one wake-up each, not one for each timer."""
+    left_s = period_s - boot_time_s() % period_s
+    return left_s if left_s > period_s / 2 else left_s + period_s
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """One publication. `at` is wall time in seconds; `full` marks a mirror's full copy."""

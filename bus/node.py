@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,17 @@ import zmq
 from bus.calls import RECONNECT_MAX_MS, RECONNECT_MS, UNSET, Calls, Link
 from bus.config import Config
 from bus.dispatch import Dispatch, Handler, caused
-from bus.envelope import Message, Number, Reply, Request, boot_time_s, read_message, read_request
+from bus.envelope import (
+    TERMINATOR,
+    Message,
+    Number,
+    Reply,
+    Request,
+    boot_time_s,
+    read_message,
+    read_request,
+    until_next,
+)
 from bus.errors import not_found
 from bus.follow import Follower
 from bus.guard import dispatch_event, guarded
@@ -69,7 +80,7 @@ class Node:
         self._heard_at: dict[str, float] = {}
         self._awaited: list[tuple[list[tuple[str, Number]], asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tracing = 0
+        self._listeners: Counter[bytes] = Counter()
         self._started_at = boot_time_s()
         self._publications: zmq.Socket[bytes]
         self._requests: zmq.Socket[bytes]
@@ -188,14 +199,17 @@ class Node:
         if socket in self._readers:
             self._readers[socket].sent()
 
+    def listeners(self, topic: str) -> int:
+        """How many subscriptions to a topic of ours there are, one of this process's own among them."""
+        return self._listeners[topic.encode() + TERMINATOR]
+
     def _trace(self, request: dict[str, Any]) -> None:
-        if self._tracing > 0:
+        if self.listeners(f"{self.name}.trace"):
             self._put(self.outbox.publish(f"{self.name}.trace", request, time.time()))
 
     def _hear_subscriber(self, frames: list[bytes]) -> None:
         joins, prefix = frames[0][:1] == b"\x01", frames[0][1:]
-        if prefix.startswith(f"{self.name}.trace".encode()):
-            self._tracing = max(0, self._tracing + (1 if joins else -1))
+        self._listeners[prefix] += 1 if joins else -1
         if joins:
             for message in self.outbox.retained(prefix, time.time()):
                 self._put(message)
@@ -206,8 +220,9 @@ class Node:
             value = {"pid": os.getpid(), "uptime_s": round(boot_time_s() - self._started_at, 1),
                      "lag_s": round(self.lag_s, 4), "numbers": self.outbox.numbers}  # fmt: skip
             self._put(self.outbox.publish(f"{self.name}.heartbeat", value, time.time()))
-            await asyncio.sleep(period_s)
-            self._life_s += period_s
+            left_s = until_next(period_s)
+            await asyncio.sleep(left_s)
+            self._life_s += left_s
 
     # -- hearing -------------------------------------------------------------------------------------------------
 

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import ctypes
 import faulthandler
+import gc
 import logging
 import os
 import signal
@@ -17,6 +18,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import zmq
 
 from bus.config import config_path, data_path, read_config
+from bus.envelope import until_next
 from bus.node import Node
 from bus.rundir import RunDir, default_run_dir
 from bus.services import HANG_S
@@ -32,7 +34,7 @@ Start = Callable[[Node], Awaitable[None]]
 
 LOG_LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 PR_SET_PDEATHSIG = 1
-TICK_S = 1.0
+TICK_S = 2.0
 MEMORY_MIB = 512
 """What a process may grow to: several times what any of them needs."""
 LEAST_MEMORY_MIB = 64
@@ -90,6 +92,9 @@ async def _run(starts: Mapping[str, Start], most_bytes: int) -> None:
         ticking = asyncio.create_task(_tick(nodes, watchdog))
         stack.callback(ticking.cancel)
         await asyncio.gather(*(starts[node.name](node) for node in nodes))
+        # What the start made stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
         log.info("ready")
         await stopping.wait()
         log.info("stopping")
@@ -100,10 +105,10 @@ async def _tick(nodes: list[Node], watchdog: Watchdog) -> None:
     loop = asyncio.get_running_loop()
     while True:
         watchdog.alive()
-        before = loop.time()
-        await asyncio.sleep(TICK_S)
+        due_at = loop.time() + (left_s := until_next(TICK_S))
+        await asyncio.sleep(left_s)
         for node in nodes:
-            node.lag_s = max(0.0, loop.time() - before - TICK_S)
+            node.lag_s = max(0.0, loop.time() - due_at)
 
 
 def _memory_cap() -> int:

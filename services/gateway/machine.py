@@ -23,6 +23,10 @@ THROTTLED = {0: "Under-Voltage Detected", 1: "Frequency Capped", 2: "Currently T
 """Bits of a Raspberry Pi's throttled state."""
 
 
+FRESH_S = 1.5
+"""Age up to which the last measurement is an answer."""
+
+
 class Machine:
     """`websocket_count()` is what `websocket_connections` shows. `proc` and `sys` stand for /proc and /sys."""
 
@@ -33,8 +37,9 @@ class Machine:
         self._proc = proc
         self._sys = sys
         self._stats: deque[dict[str, Any]] = deque(maxlen=SAMPLES)
-        self._taken_at = 0.0
+        self._noted_at = 0.0
         self._own_cpu_s = 0.0
+        self._measured_at = 0.0
         self._idle: dict[str, tuple[int, int]] = {}
         self._transferred: dict[str, int] = {}
         self._last: dict[str, Any] = {}
@@ -44,8 +49,12 @@ class Machine:
         return {"system_info": system_info(self._proc, self._sys)}
 
     def proc_stats(self) -> dict[str, Any]:
-        """The last sample with the history of this process's own load."""
-        last = self._last or self.sample()
+        """The host's load now, with the history of this process's own."""
+        if not self._stats:
+            self.note()
+        if not self._last or time.monotonic() - self._measured_at > FRESH_S:
+            self._measure()
+        last = self._last
         return {
             "moonraker_stats": list(self._stats),
             "throttled_state": self._throttled(),
@@ -57,16 +66,25 @@ class Machine:
             "websocket_connections": self._websocket_count(),
         }
 
+    def note(self) -> None:
+        """This process's own load, in percent since the note before this one: for the history."""
+        now, own_cpu_s = time.monotonic(), time.process_time()
+        elapsed_s = _since(self._noted_at, now)
+        load = round(100 * (own_cpu_s - self._own_cpu_s) / elapsed_s, 2) if elapsed_s else 0.0
+        self._noted_at, self._own_cpu_s = now, own_cpu_s
+        self._stats.append({"time": time.time(), "cpu_usage": load, "memory": self._own_memory(), "mem_units": "kB"})
+
     def sample(self) -> dict[str, Any]:
         """Measures: the parameter of notify_proc_stat_update. Loads are means since the sample before this one, in
         percent; bandwidth is bytes per second, both ways."""
-        now, own_cpu_s = time.monotonic(), time.process_time()
-        elapsed_s = max(now - self._taken_at, 1e-3) if self._taken_at else 0.0
-        load = round(100 * (own_cpu_s - self._own_cpu_s) / elapsed_s, 2) if elapsed_s else 0.0
-        self._taken_at, self._own_cpu_s = now, own_cpu_s
-        self._stats.append({"time": time.time(), "cpu_usage": load, "memory": self._own_memory(), "mem_units": "kB"})
+        self.note()
+        return {"moonraker_stats": self._stats[-1], **self._measure()}
+
+    def _measure(self) -> dict[str, Any]:
+        now = time.monotonic()
+        elapsed_s = _since(self._measured_at, now)
+        self._measured_at = now
         self._last = {
-            "moonraker_stats": self._stats[-1],
             "cpu_temp": self._temperature(),
             "network": self._network(elapsed_s),
             "system_cpu_usage": self._cpu_usage(),
@@ -135,3 +153,8 @@ class Machine:
             return {}
         total, available = values["MemTotal"], values["MemAvailable"]
         return {"total": total, "available": available, "used": total - available}
+
+
+def _since(before: float, now: float) -> float:
+    """Seconds, 0.0 where there is no before."""
+    return max(now - before, 1e-3) if before else 0.0

@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import os
 import stat
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from bus.envelope import Message
+from bus import VERSION
+from bus.envelope import Message, until_next
 from bus.errors import Fault
 from bus.mirror import Mirror
 from bus.node import Node
@@ -19,8 +19,8 @@ from services.octo_shim.settings import SECTION, Settings, read_settings
 OWNER = "klipper_bridge"
 FIRST_WORD_S = 1.0
 """How long the bridge has to tell a process that has only just begun."""
-LOOK_S = 1.0
-"""Between looks for a bridge that says nothing any more."""
+SAY_S = 1.0
+"""Temperatures and progress are as old at most; a change of state is said at once."""
 
 
 class OctoShim:
@@ -36,13 +36,14 @@ class OctoShim:
         self._under_way: str | None = None
         self._told = asyncio.Event()
         self._saying = False
+        self._said = ""
         self._patient_until = asyncio.get_running_loop().time() + FIRST_WORD_S
 
     def listen(self) -> None:
         self._node.publish("octo_shim.wants", core.wants(self._heaters))
         self._node.subscribe("printer.state", self._hear_state)
         self._node.subscribe("printer.objects", self._hear_objects)
-        self._node.publish("octoprint.version", fixed.version(_release()))
+        self._node.publish("octoprint.version", fixed.version(VERSION))
         self._node.publish("octoprint.user", fixed.USER)
         self._node.publish("octoprint.settings", fixed.settings(self._settings))
         self._node.spawn(self._keep_saying())
@@ -52,12 +53,13 @@ class OctoShim:
         self._saying = True
         while True:
             self._say()
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(until_next(SAY_S))
 
     def _say(self) -> None:
         """What clients may ask next, where it changed; not before the bridge told a process that has only just begun."""
         if self._saying:
             view = self._view()
+            self._said = view.state
             self._node.publish("octoprint.server", fixed.server(view))
             self._node.publish("octoprint.job", core.job(view))
             self._node.publish("octoprint.printer", core.printer(view, self._heaters))
@@ -78,7 +80,8 @@ class OctoShim:
         if heaters and heaters != self._heaters:
             self._heaters = heaters
             self._node.publish("octo_shim.wants", core.wants(heaters))
-        self._say()
+        if self._view().state != self._said:
+            self._say()
 
     async def _first_word(self) -> None:
         if not self._told.is_set():
@@ -101,7 +104,7 @@ class OctoShim:
         )
 
     async def version(self) -> dict[str, Any]:
-        return fixed.version(_release())
+        return fixed.version(VERSION)
 
     async def server(self) -> dict[str, Any]:
         return fixed.server(await self._settled_view())
@@ -155,13 +158,6 @@ class OctoShim:
             return stat.S_ISREG(os.stat(self._node.data / "gcodes" / path).st_mode)
         except (OSError, ValueError):
             return False
-
-
-def _release() -> str:
-    try:
-        return version("moonbus")
-    except PackageNotFoundError:
-        return "from a checkout"
 
 
 async def start(node: Node) -> None:

@@ -125,7 +125,7 @@ def test_the_tap_shows_requests_with_their_outcome() -> None:
     async def scenario(bus: Bus) -> None:
         node = spoolman(bus)
         async with tapping(bus, "spoolman.active", "--requests") as (_, line):
-            await eventually(lambda: node._tracing)
+            await eventually(lambda: node.listeners("spoolman_sync.trace"))
             gateway = bus.node("gateway")
             await gateway.call("server.spoolman.post_spool_id", {"spool_id": 3})
             heard = {m["topic"]: m["value"] for m in [await line(), await line()]}

@@ -29,6 +29,7 @@ def test_reads_go_on_while_an_owner_restarts_and_name_it_when_it_stays_away(monk
         code, answer = await world.http("POST", "/server/spoolman/spool_id", json={"spool_id": 4})
         assert code == 503 and "spoolman_sync" in answer["error"]["message"]
         monkeypatch.setattr(bus.services, "SILENT_PERIODS", 0)
+        await eventually(lambda: world.node.silent("spoolman_sync"))
         code, answer = await world.http("GET", "/server/spoolman/spool_id")
         assert code == 503 and answer["error"]["message"].startswith("spoolman_sync is not running")
         monkeypatch.undo()
@@ -169,7 +170,9 @@ def test_a_socket_file_left_behind_is_replaced_but_not_a_live_one() -> None:
                     await eventually(lambda: gateway._unix_socket._server)
                     reader, writer = await asyncio.open_unix_connection(path)
                     writer.write(b'{"jsonrpc":"2.0","method":"server.info","id":1}\x03')
-                    assert b"klippy_state" in await reader.readuntil(b"\x03")
+                    while b'"id":1' not in (frame := await reader.readuntil(b"\x03")):
+                        assert b"notify_" in frame
+                    assert b"klippy_state" in frame
                     writer.close()
 
     asyncio.run(main())

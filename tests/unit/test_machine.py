@@ -79,6 +79,18 @@ def test_loads_are_means_since_the_last_sample(tmp_path: Path, clock: dict[str, 
     assert set(stats) == STATS and len(stats["moonraker_stats"]) == 2 and stats["throttled_state"] is None
 
 
+def test_an_old_measurement_is_no_answer(tmp_path: Path, clock: dict[str, float]) -> None:
+    proc, sys = board(tmp_path)
+    machine = Machine(lambda: 0, proc, sys)
+    machine.sample()
+    (proc / "meminfo").write_text("MemTotal: 1000 kB\nMemFree: 1 kB\nMemAvailable: 300 kB\n")
+    assert machine.proc_stats()["system_memory"]["available"] == 400
+    clock["monotonic"] += 2.0
+    machine.note()
+    stats = machine.proc_stats()
+    assert stats["system_memory"]["available"] == 300 and len(stats["moonraker_stats"]) == 2
+
+
 def test_the_history_is_bounded(tmp_path: Path) -> None:
     machine = Machine(lambda: 0, *board(tmp_path))
     for _ in range(40):
