@@ -80,6 +80,7 @@ class Node:
         self._heard_at: dict[str, float] = {}
         self._awaited: list[tuple[list[tuple[str, Number]], asyncio.Future[None]]] = []
         self._tasks: set[asyncio.Task[None]] = set()
+        self._answers: set[asyncio.Task[None]] = set()
         self._listeners: Counter[bytes] = Counter()
         self._started_at = boot_time_s()
         self._publications: zmq.Socket[bytes]
@@ -136,17 +137,18 @@ class Node:
             )
 
     async def close(self) -> None:
-        """Runs what the service left on `stack`, last first, then frees the sockets and the name."""
+        """Stops answering, runs what the service left on `stack`, last first, then frees the sockets and the name."""
+        # First: what still arrives is for the next process, and callers learn that this one stopped; a handler that went on
+        # without what the service takes down would tell them of that.
+        if self._requests in self._readers:
+            self._readers.pop(self._requests).close()
+        await _cancelled(self._answers)
         await self.stack.aclose()
 
     async def _stop(self) -> None:
-        # First: what still arrives is for the next process, and its caller learns that this one stopped.
         for reader in self._readers.values():
             reader.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _cancelled(self._tasks)
         self.calls.close()
         for socket in (self._publications, self._requests, self._subscriptions):
             socket.close(linger=0)
@@ -331,8 +333,8 @@ class Node:
             self.log.warning("%s", error)
             return
         task = asyncio.create_task(self._answer(frames[0], request))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._answers.add(task)
+        task.add_done_callback(self._answers.discard)
 
     async def _answer(self, sender: bytes, request: Request) -> None:
         reply = await self.dispatch.answer(request)
@@ -359,3 +361,11 @@ class Node:
         entries = self.journal.read(topic, Cursor(journal_id, number))
         rows = [[entry.position.number, entry.at, entry.born, entry.value] for entry in entries]
         return {"journal_id": self.journal.id, "entries": rows}
+
+
+async def _cancelled(tasks: set[asyncio.Task[None]]) -> None:
+    """Returns when all of these have ended."""
+    ending = list(tasks)
+    for task in ending:
+        task.cancel()
+    await asyncio.gather(*ending, return_exceptions=True)

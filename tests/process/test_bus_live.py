@@ -28,8 +28,8 @@ def void(_: object) -> None:
     """Drops a value."""
 
 
-def spoolman(bus: Bus) -> Node:
-    """An owner with the four handlers its rows ask for."""
+def spoolman(bus: Bus, released: asyncio.Event | None = None) -> Node:
+    """An owner with the four handlers its rows ask for. One of them hangs, until `released`."""
     node = bus.node("spoolman_sync")
 
     async def post(spool_id: int | None) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def spoolman(bus: Bus) -> Node:
 
     async def proxy(**params: Any) -> Any:
         if params["path"] == "/v1/hang":
-            await asyncio.Event().wait()
+            await (released or asyncio.Event()).wait()
         raise Fault(404, "No spool with ID 9 found.")
 
     async def active() -> Any:
@@ -113,6 +113,26 @@ def test_calls_fail_with_whose_fault_it_is() -> None:
         spoolman(bus)
         await eventually(gateway.calls.link("spoolman_sync").connected.is_set)
         assert await gateway.call("spoolman_sync.ping") == "pong"
+
+    run(scenario)
+
+
+def test_what_is_answered_when_the_owner_ends_is_not_told_of_what_it_takes_down() -> None:
+    async def scenario(bus: Bus) -> None:
+        taken_down = asyncio.Event()
+
+        async def take_down() -> None:
+            taken_down.set()
+            await asyncio.sleep(0.01)
+
+        owner, gateway = spoolman(bus, taken_down), bus.node("gateway")
+        owner.stack.push_async_callback(take_down)
+        hang = {"request_method": "POST", "path": "/v1/hang"}
+        call = asyncio.create_task(gateway.call("server.spoolman.proxy", hang))
+        await eventually(lambda: owner.dispatch.under_way == 1)
+        await owner.close()
+        with pytest.raises(Fault, match="stopped before it answered"):
+            await call
 
     run(scenario)
 
