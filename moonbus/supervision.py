@@ -8,6 +8,8 @@ from typing import Any
 
 from supervisor import events
 
+from moonbus.preload import preload
+
 SHARED = "services"
 """The program that runs all services in one process."""
 
@@ -39,4 +41,5 @@ def make_rpcinterface(supervisord: Any, processes: str = "separate") -> Supervis
     events.subscribe(events.ProcessGroupAddedEvent, lambda event: choose(event.group))  # by `supervisorctl update`
     events.subscribe(events.SupervisorRunningEvent, start_all)
     events.subscribe(events.SupervisorStoppingEvent, stop_all)
+    preload(supervisord.options)
     return Supervision()
