@@ -28,6 +28,8 @@ from bus.process import new_loop
 PEER = "Moonraker"
 RESTARTED, ASKED = "klipper_bridge", "/printer/gcode/help"
 """A service with a read that only it can answer, when it is connected to Klipper again; reads wait for an owner that restarts."""
+STARTED_S = 2.0
+"""supervisord waits before it starts one again that did not live for its startsecs."""
 TEXT = """# Benchmarks
 
 Made by `{command}` in {minutes:.0f} minutes: {rounds} rounds of moonbus and {peer} {peer_version} with its `speedups`, in
@@ -109,7 +111,7 @@ async def restarted(command: list[str]) -> list[Figure]:
     """From the end of one service's process to the first answer of the next one."""
     with printer() as folder, system(command, "moonbus", folder) as running:
         await running.ready()
-        await get(running.port, ASKED, 1, 0.5)
+        await get(running.port, ASKED, 1, STARTED_S)
         ended = next(pid for pid in running.processes() if f"services.{RESTARTED}" in _command_line(pid))
         os.kill(ended, signal.SIGTERM)
         began = time.monotonic()

@@ -80,6 +80,7 @@ def python_settings(environment: Mapping[str, str]) -> dict[str, str]:
 def become(names: list[str], argv: list[str], environment: Mapping[str, str]) -> NoReturn:
     """This process, a child of supervisord's, goes on as a Python that was started for these services."""
     try:
+        signal.set_wakeup_fd(-1)
         for number in signal.valid_signals():
             if callable(signal.getsignal(number)):
                 signal.signal(number, signal.SIG_DFL)
