@@ -22,6 +22,7 @@ from benchmarks.beside import commands, printer, system
 from benchmarks.figures import Figure, Row, markdown, rows
 from benchmarks.load import get
 from benchmarks.plot import svg
+from benchmarks.tap import Passed, tapped
 from benchmarks.troubles import troubles
 from bus.process import new_loop
 
@@ -94,17 +95,24 @@ async def measure(moonraker: str, pace: Pace) -> list[Row]:
 
 async def one_side(name: str, command: list[str], pace: Pace) -> list[Figure]:
     """All figures of a system that was started for them."""
-    with printer() as folder, system(command, name, folder) as running:
+    with printer() as folder:
+        async with tapped(folder / "klipper", folder / "tapped") as passed:
+            found = await _of_one_printer(name, command, pace, folder, passed)
+    found += await troubles(name, command, pace.seconds)
+    return found + (await restarted(command) if name != PEER else [])
+
+
+async def _of_one_printer(name: str, command: list[str], pace: Pace, folder: Path, passed: Passed) -> list[Figure]:
+    with system(command, name, folder, socket="tapped") as running:
         found = [Figure("start to ready", await running.ready(), "s", "less", 1.5)]
         found += await measures.idle(running, pace.seconds)
         found += await measures.routes(running, pace.seconds)
         found += await measures.calls(running, pace.seconds)
         await measures.start_print(running, folder, seconds=30 + sum(pace.subscribers) / 2)
-        found += await measures.updates(running, pace.seconds, pace.subscribers)
+        found += await measures.updates(running, passed, pace.seconds, pace.subscribers)
         for megabytes in pace.uploads:
             found += await measures.uploads(running, megabytes)
-    found += await troubles(name, command, pace.seconds)
-    return found + (await restarted(command) if name != PEER else [])
+    return found
 
 
 async def restarted(command: list[str]) -> list[Figure]:

@@ -31,7 +31,6 @@ server: http://127.0.0.1:{spoolman}
 url: json://127.0.0.1:{push}/phone
 events: *
 {notifiers}"""
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 READY_S = 30.0
 
 
@@ -54,9 +53,10 @@ class System:
         return found
 
     def cpu_s(self) -> float:
-        """Seconds of CPU its processes have used since they began, all together."""
-        fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in self.processes()]
-        return sum(int(columns[11]) + int(columns[12]) for columns in fields) / TICKS_PER_S
+        """Seconds of CPU that the threads they have now have used, all together. Counted by the scheduler: what
+        /proc/PID/stat says is rounded to ticks, for each process."""
+        threads = [thread for pid in self.processes() for thread in Path(f"/proc/{pid}/task").iterdir()]
+        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
     def memory_mb(self) -> float:
         """The sum of what its processes occupy, shared pages divided among those that share them."""
@@ -76,14 +76,14 @@ class System:
 
 @contextmanager
 def printer(speed: float = 1.0) -> Iterator[Path]:
-    """A simulated Klipper and its Spoolman: the folder with its klippy.sock and gcodes; `spoolman` holds a port,
+    """A simulated Klipper and its Spoolman: the folder with its socket `klipper` and gcodes; `spoolman` holds a port,
     `klipper.pid` and `spoolman.pid` their processes."""
     with tempfile.TemporaryDirectory(prefix="mb") as name, ExitStack() as stack:
         folder = Path(name)
         (folder / "gcodes").mkdir()
         port = free_port(0)
         (folder / "spoolman").write_text(str(port))
-        klipper = ["klipper", "--socket", name + "/klippy.sock", "--gcodes", name + "/gcodes", "--speed", str(speed)]
+        klipper = ["klipper", "--socket", name + "/klipper", "--gcodes", name + "/gcodes", "--speed", str(speed)]
         for simulator in (klipper, ["spoolman", "--port", str(port)]):
             process = stack.enter_context(
                 _run([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {})
@@ -93,16 +93,18 @@ def printer(speed: float = 1.0) -> Iterator[Path]:
 
 
 @contextmanager
-def system(command: list[str], name: str, printer_folder: Path, notifiers: str = "") -> Iterator[System]:
+def system(
+    command: list[str], name: str, printer_folder: Path, notifiers: str = "", socket: str = "klipper"
+) -> Iterator[System]:
     """`command` starts it; its data path is in MOONBUS_DATA and, for Moonraker, its last argument. `notifiers` are more
-    sections of its configuration."""
+    sections of its configuration, `socket` is Klipper's in the printer's folder."""
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
         data, port = Path(folder), free_port(0)
         for made in ("config", "comms", "logs"):
             (data / made).mkdir()
         (data / "gcodes").symlink_to(printer_folder / "gcodes")
         spoolman = (printer_folder / "spoolman").read_text()
-        text = CONFIG.format(port=port, klippy=printer_folder / "klippy.sock", spoolman=spoolman, push=free_port(0),
+        text = CONFIG.format(port=port, klippy=printer_folder / socket, spoolman=spoolman, push=free_port(0),
                              notifiers=notifiers)  # fmt: skip
         (data / "config" / "moonraker.conf").write_text(text)
         arguments = [*command, folder] if name == "Moonraker" else command

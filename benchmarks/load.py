@@ -13,6 +13,8 @@ from typing import cast
 
 import orjson
 
+from benchmarks.tap import Passed
+
 CONNECT_S = 20.0
 SUBSCRIBE_S = 300.0
 MASK = b"\0\0\0\0"
@@ -193,11 +195,13 @@ async def ask(port: int, method: str, params: dict[str, object], sockets: int, s
 
 
 async def watch(
-    port: int, objects: dict[str, object], sockets: int, seconds: float, settle_s: float, cpu_s: Callable[[], float]
-) -> tuple[Load, float]:
-    """How long each subscriber's status updates took from Klipper, whose time is this host's monotonic clock; and how much
-    of a core that cost, by `cpu_s()`. Begins when all are subscribed, for which Klipper takes its time."""
-    load, since, subscribed = Load(), [float("inf")], set[int]()
+    port: int, objects: dict[str, object], sockets: int, seconds: float, settle_s: float, cpu_s: Callable[[], float],
+    passed: Passed,
+) -> tuple[Load, float]:  # fmt: skip
+    """How long each subscriber's status updates took from Klipper's socket, where `passed` notes them; and how much of a
+    core that cost, by `cpu_s()`. Begins when all are subscribed, for which Klipper takes its time."""
+    heard: list[tuple[float, bytes]] = []
+    since, subscribed = [float("inf")], set[int]()
 
     def hear_as(number: int) -> Callable[[bytes], None]:
         def hear(payload: bytes) -> None:
@@ -205,7 +209,7 @@ async def watch(
             if b"notify_" not in payload[:60]:
                 subscribed.add(number)
             elif now >= since[0] and b"notify_status_update" in payload[:60]:
-                load.took_s.append(now - orjson.loads(payload)["params"][1])
+                heard.append((now, payload))  # read later: what this client takes is not the server's
 
         return hear
 
@@ -221,5 +225,5 @@ async def watch(
     share = (cpu_s() - used_s) / seconds
     for client in clients:
         client.transport.abort()
-    load.seconds = seconds
-    return load, share
+    took_s = [at - passed[orjson.loads(payload)["params"][1]] for at, payload in heard]
+    return Load(seconds, took_s), share

@@ -12,6 +12,7 @@ import aiohttp
 from benchmarks.beside import System
 from benchmarks.figures import Figure
 from benchmarks.load import Load, ask, get, watch
+from benchmarks.tap import Passed
 
 CONNECTIONS, SOCKETS, AHEAD = 16, 32, 8
 RETAINED = ("/server/info", "/server/spoolman/status", "/server/notifiers/list", "/printer/objects/query?print_stats")
@@ -50,11 +51,11 @@ async def calls(system: System, seconds: float) -> list[Figure]:
     return found
 
 
-async def updates(system: System, seconds: float, subscribers: Sequence[int]) -> list[Figure]:
-    """Status updates of a print, to more and more subscribers; and what 50 of them cost."""
+async def updates(system: System, passed: Passed, seconds: float, subscribers: Sequence[int]) -> list[Figure]:
+    """Status updates of a print, from Klipper's socket to more and more subscribers; and what 50 of them cost."""
     found = []
     for count in subscribers:
-        load, cpu = await watch(system.port, WATCHED, count, max(3.0, seconds), SETTLE_S, system.cpu_s)
+        load, cpu = await watch(system.port, WATCHED, count, max(4.0, 2 * seconds), SETTLE_S, system.cpu_s, passed)
         for percent in (50, 99):
             what = f"status update to {count} subscriber{'s' if count > 1 else ''}, p{percent}"
             found.append(Figure(what, load.percentile_ms(percent), "ms", "less", 0.5))

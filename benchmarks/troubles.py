@@ -15,11 +15,20 @@ from benchmarks.load import get
 HANGING = 32
 MEGABYTE = b"; a line of G-code \n" * 50_000
 GOAL = 1.2
+QUIET_S = 2.0
+"""Without a new push: the rest waits for those that hang."""
 
 
 async def troubles(name: str, command: list[str], seconds: float) -> list[Figure]:
     """The times of others in trouble, as multiples of their times when all is well."""
-    server = await asyncio.start_server(_never_answer, "127.0.0.1", 0)
+    began: list[float] = []
+
+    async def never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        began.append(time.monotonic())
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(never_answer, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     sections = "".join(
         f"[notifier hanging{n}]\nurl: json://127.0.0.1:{port}/{n}\nevents: gcode\n" for n in range(HANGING)
@@ -33,6 +42,7 @@ async def troubles(name: str, command: list[str], seconds: float) -> list[Figure
             os.kill(stopped, signal.SIGSTOP)
             try:
                 await _notify(running)
+                await _until_quiet(began)
                 troubled = await _times(running, seconds)
             finally:
                 os.kill(stopped, signal.SIGCONT)
@@ -44,9 +54,10 @@ async def troubles(name: str, command: list[str], seconds: float) -> list[Figure
     ]  # fmt: skip
 
 
-async def _never_answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.read()
-    writer.close()
+async def _until_quiet(began: list[float]) -> None:
+    """Until all pushes hang that are sent at once."""
+    while not began or (len(began) < HANGING and time.monotonic() - began[-1] < QUIET_S):
+        await asyncio.sleep(0.1)
 
 
 async def _notify(running: System) -> None:
@@ -54,7 +65,6 @@ async def _notify(running: System) -> None:
     url = f"http://127.0.0.1:{running.port}/printer/gcode/script?script={script}"
     async with aiohttp.ClientSession() as session, session.post(url) as answer:
         assert answer.status == 200, await answer.text()
-    await asyncio.sleep(1.0)  # until the pushes are under way
 
 
 async def _times(running: System, seconds: float) -> tuple[float, float, float]:

@@ -10,10 +10,10 @@ class Service:
 
     name: str
     owns: str
-    heartbeat_s: float = 1.0
+    heartbeat_s: float = 2.0
 
 
-SILENT_PERIODS = 5
+SILENT_PERIODS = 2.5
 """supervisord needs 1-2 s to bring a killed process back and Python one more to import it:
 answers from retained state bridge that time."""
 
