@@ -218,10 +218,10 @@ class Bridge:
 
     def _take_change(self, change: dict[str, Any]) -> None:
         """Publishes a change of the mirror and what follows from it."""
+        self._node.publish("printer.objects", change)  # first: somebody looks at it
         if "toolhead" in change["status"]:
             self._extruders.see(self._objects.status["toolhead"])
             self._node.publish("printer.extruders", self._extruders.value)
-        self._node.publish("printer.objects", change)
         self._after_update(change["status"])
 
     def _after_update(self, changes: dict[str, Any], began: bool = False) -> None:
