@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import bus_bench, measures
-from benchmarks.beside import commands, printer, system
+from benchmarks.beside import LOAD_CORES, commands, printer, system
 from benchmarks.figures import Figure, Row, markdown, rows
 from benchmarks.load import get
 from benchmarks.plot import svg
@@ -34,7 +34,8 @@ STARTED_S = 2.0
 TEXT = """# Benchmarks
 
 Made by `{command}` in {minutes:.0f} minutes: {rounds} rounds of moonbus and {peer} {peer_version} with its `speedups`, in
-turn, on the same simulated printer and Spoolman. The load generator keeps to one core. The values are medians of the
+turn, on the same simulated printer and Spoolman. The load generator and the
+simulators keep to one core, the systems to the others. The values are medians of the
 rounds, the ratios those of the same round. Machine: {machine}. Python {python}, aiohttp {aiohttp}, pyzmq {pyzmq}.
 
 {table}
@@ -68,7 +69,7 @@ def main() -> None:
     asked = parser.parse_args()
     pace = QUICK if asked.quick else LONG
     measures.many_files()
-    measures.pin()
+    os.sched_setaffinity(0, LOAD_CORES)
     began = time.monotonic()
     with asyncio.Runner(loop_factory=new_loop) as runner:
         table = runner.run(measure(asked.moonraker, pace))

@@ -32,6 +32,10 @@ url: json://127.0.0.1:{push}/phone
 events: *
 {notifiers}"""
 READY_S = 30.0
+CORES = os.sched_getaffinity(0)
+LOAD_CORES = {max(CORES)}
+"""For the load generator and the simulators."""
+SYSTEM_CORES = CORES - LOAD_CORES or CORES
 
 
 @dataclass(frozen=True)
@@ -86,7 +90,7 @@ def printer(speed: float = 1.0) -> Iterator[Path]:
         klipper = ["klipper", "--socket", name + "/klipper", "--gcodes", name + "/gcodes", "--speed", str(speed)]
         for simulator in (klipper, ["spoolman", "--port", str(port)]):
             process = stack.enter_context(
-                _run([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {})
+                _run([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {}, LOAD_CORES)
             )
             (folder / f"{simulator[0]}.pid").write_text(str(process.pid))
         yield folder
@@ -109,7 +113,7 @@ def system(
         (data / "config" / "moonraker.conf").write_text(text)
         arguments = [*command, folder] if name == "Moonraker" else command
         started_at = time.monotonic()
-        with _run(arguments, {"MOONBUS_DATA": folder}) as process:
+        with _run(arguments, {"MOONBUS_DATA": folder}, SYSTEM_CORES) as process:
             yield System(name, port, process.pid, started_at)
 
 
@@ -119,9 +123,15 @@ def commands(moonraker: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def _run(arguments: list[str], environment: dict[str, str]) -> Iterator[subprocess.Popen[bytes]]:
-    with subprocess.Popen(arguments, env={**os.environ, **environment}, cwd=CHECKOUT, stdout=subprocess.DEVNULL,
-                          stderr=subprocess.DEVNULL) as process:  # fmt: skip
+def _run(arguments: list[str], environment: dict[str, str], cores: set[int]) -> Iterator[subprocess.Popen[bytes]]:
+    mine = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)  # a child keeps to what its parent kept to
+    try:
+        started = subprocess.Popen(arguments, env={**os.environ, **environment}, cwd=CHECKOUT, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)  # fmt: skip
+    finally:
+        os.sched_setaffinity(0, mine)
+    with started as process:
         try:
             yield process
         finally:

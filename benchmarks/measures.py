@@ -1,7 +1,6 @@
 """What is measured of a running system. Each function returns figures; `seconds` is how long each load goes on."""
 
 import asyncio
-import os
 import resource
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -128,8 +127,3 @@ def many_files() -> None:
     """A thousand sockets need as many."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-
-
-def pin() -> None:
-    """The load generator keeps to the last core; the system under test has all of them."""
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
