@@ -164,9 +164,13 @@ async def ask(port: int, method: str, params: dict[str, object], sockets: int, s
     """JSON-RPC over websockets, `depth` requests under way on each. Raises RuntimeError for an error."""
     load, ids, sent_at = Load(), itertools.count(1_000_000_000), dict[int, float]()
     failed: list[bytes] = []
-    began = time.perf_counter()
 
-    async def one() -> None:
+    def asking(client: WebsocketClient) -> Callable[[], None]:
+        def send() -> None:
+            id_ = next(ids)
+            sent_at[id_] = time.perf_counter()
+            client.send(method, params, id_)
+
         def hear(payload: bytes) -> None:
             if b'"id":1' not in payload[-24:] and b'"id":1' not in payload[:40]:
                 return
@@ -176,19 +180,19 @@ async def ask(port: int, method: str, params: dict[str, object], sockets: int, s
                 failed.append(payload)
             send()
 
-        def send() -> None:
-            id_ = next(ids)
-            sent_at[id_] = time.perf_counter()
-            client.send(method, params, id_)
+        client.hear = hear
+        return send
 
-        client = await connect(port, hear)
+    clients = [await connect(port, lambda _: None) for _ in range(sockets)]
+    began = time.perf_counter()
+    for client in clients:
+        send = asking(client)
         for _ in range(depth):
             send()
-        await asyncio.sleep(began + seconds - time.perf_counter())
-        client.transport.abort()
-
-    await asyncio.gather(*(one() for _ in range(sockets)))
+    await asyncio.sleep(seconds)
     load.seconds = time.perf_counter() - began
+    for client in clients:
+        client.transport.abort()
     if failed:
         raise RuntimeError(failed[0])
     return load

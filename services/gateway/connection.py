@@ -13,8 +13,8 @@ log = logging.getLogger("moonbus.gateway")
 Send = Callable[[bytes], Awaitable[None]]
 """Writes a frame; waits while the client does not read. Raises ConnectionError when it is gone."""
 
-Push = Callable[[bytes], bool]
-"""Writes a frame at once. False, with nothing written, for a client that has yet to read what it was sent before."""
+Push = Callable[[list[bytes]], bool]
+"""Writes frames at once. False, with nothing written, for a client that has yet to read what it was sent before."""
 
 MOST_UNREAD = 65_536
 """Bytes that may wait in a client's socket before frames are kept here, where status updates can be merged."""
@@ -28,8 +28,9 @@ class Caller:
 
 
 class Connection(Caller):
-    """Most frames are pushed; `send` is for those that had to wait. `abort` cuts the connection at once, without a farewell
-    a client that does not read would never see."""
+    """Most frames are pushed, the replies of one turn of the event loop together: a client that asks for much at once, as
+    each page does when it is opened, would else cost a system call for each. `send` is for frames that had to wait.
+    `abort` cuts the connection at once, without a farewell a client that does not read would never see."""
 
     def __init__(
         self, number: int, address: str, user: User | None, push: Push, send: Send, abort: Callable[[], None]
@@ -46,6 +47,7 @@ class Connection(Caller):
         self._abort = abort
         self._outgoing = Outgoing()
         self._waiting = asyncio.Event()
+        self._replies: list[bytes] = []
 
     @property
     def behind(self) -> bool:
@@ -53,18 +55,30 @@ class Connection(Caller):
         return len(self._outgoing) > 0
 
     def notify(self, frame: bytes) -> None:
-        if self.behind or not self._push(frame):
+        self._flush()
+        if self.behind or not self._push([frame]):
             self._outgoing.notify(frame)
             self._added()
 
     def reply(self, frame: bytes) -> None:
-        if self.behind or not self._push(frame):
-            self._outgoing.reply(frame)
-            self._added()
+        if not self._replies:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._replies.append(frame)
 
     def update(self, update: Update) -> None:
-        if self.behind or not self._push(update.frame()):
+        self._flush()
+        if self.behind or not self._push([update.frame()]):
             self._outgoing.update(update)
+            self._added()
+
+    def _flush(self) -> None:
+        """The replies of this turn."""
+        if self.closed or not self._replies:
+            return
+        frames, self._replies = self._replies, []
+        if self.behind or not self._push(frames):
+            for frame in frames:
+                self._outgoing.reply(frame)
             self._added()
 
     async def write(self) -> None:
@@ -83,6 +97,7 @@ class Connection(Caller):
 
     def close(self) -> None:
         """Ends the writer. Whatever still waits is not sent."""
+        self._flush()
         self.closed = True
         self._outgoing = Outgoing()
         self._waiting.set()

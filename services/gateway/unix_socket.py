@@ -53,11 +53,11 @@ class UnixSocket:
             writer.write(frame + END)
             await writer.drain()
 
-        def push(frame: bytes) -> bool:
+        def push(frames: list[bytes]) -> bool:
             transport = writer.transport
             if transport.is_closing() or transport.get_write_buffer_size() > MOST_UNREAD:
                 return False
-            transport.write(frame + END)
+            transport.write(END.join([*frames, b""]))
             return True
 
         connection = self._clients.open("unix", self._user, push, send, writer.transport.abort)

@@ -57,11 +57,11 @@ class Websockets:
             if request.transport is not None:
                 request.transport.abort()
 
-        def push(frame: bytes) -> bool:
+        def push(frames: list[bytes]) -> bool:
             transport = request.transport
             if transport is None or socket.closed or transport.get_write_buffer_size() > MOST_UNREAD:
                 return False
-            transport.write(text_message(frame))
+            transport.write(b"".join(map(text_message, frames)))
             return True
 
         def send(frame: bytes) -> Awaitable[None]:

@@ -173,6 +173,9 @@ def test_a_socket_file_left_behind_is_replaced_but_not_a_live_one() -> None:
                     while b'"id":1' not in (frame := await reader.readuntil(b"\x03")):
                         assert b"notify_" in frame
                     assert b"klippy_state" in frame
+                    writer.write(b'{"jsonrpc":"2.0","method":"server.info","id":2}\x03')
+                    writer.write_eof()  # as a shell's pipe does: the answer comes all the same
+                    assert b'"id":2' in await reader.read()
                     writer.close()
 
     asyncio.run(main())
