@@ -99,6 +99,9 @@ async def one_side(name: str, command: list[str], pace: Pace) -> list[Figure]:
     with printer() as folder:
         async with tapped(folder / "klipper", folder / "tapped") as passed:
             found = await _of_one_printer(name, command, pace, folder, passed)
+    with printer() as folder, system(command, name, folder, shared=name != PEER) as running:
+        await running.ready()
+        found += await measures.idle(running, pace.seconds, ", all services in one process", memory_goal=1.0)
     found += await troubles(name, command, pace.seconds)
     return found + (await restarted(command) if name != PEER else [])
 

@@ -98,10 +98,15 @@ def printer(speed: float = 1.0) -> Iterator[Path]:
 
 @contextmanager
 def system(
-    command: list[str], name: str, printer_folder: Path, notifiers: str = "", socket: str = "klipper"
+    command: list[str],
+    name: str,
+    printer_folder: Path,
+    notifiers: str = "",
+    socket: str = "klipper",
+    shared: bool = False,
 ) -> Iterator[System]:
     """`command` starts it; its data path is in MOONBUS_DATA and, for Moonraker, its last argument. `notifiers` are more
-    sections of its configuration, `socket` is Klipper's in the printer's folder."""
+    sections of its configuration, `socket` is Klipper's in the printer's folder; `shared`: our services share a process."""
     with tempfile.TemporaryDirectory(prefix="mb") as folder:
         data, port = Path(folder), free_port(0)
         for made in ("config", "comms", "logs"):
@@ -111,6 +116,10 @@ def system(
         text = CONFIG.format(port=port, klippy=printer_folder / socket, spoolman=spoolman, push=free_port(0),
                              notifiers=notifiers)  # fmt: skip
         (data / "config" / "moonraker.conf").write_text(text)
+        if shared:
+            (data / "comms" / "moonbus").mkdir()
+            text = (CHECKOUT / "supervisord.conf").read_text().replace("processes = separate", "processes = shared")
+            (data / "comms" / "moonbus" / "supervisord.conf").write_text(text)
         arguments = [*command, folder] if name == "Moonraker" else command
         started_at = time.monotonic()
         with _run(arguments, {"MOONBUS_DATA": folder}, SYSTEM_CORES) as process:

@@ -63,15 +63,15 @@ async def updates(system: System, passed: Passed, seconds: float, subscribers: S
     return found
 
 
-async def idle(system: System, seconds: float) -> list[Figure]:
-    """What it takes when nobody asks."""
+async def idle(system: System, seconds: float, form: str = "", memory_goal: float = 2.0) -> list[Figure]:
+    """What it takes when nobody asks; `form` are words behind the names."""
     await asyncio.sleep(2.0)
     cpu_s, for_s = system.cpu_s(), max(10.0, 2 * seconds)
     await asyncio.sleep(for_s)
     cpu = 100 * (system.cpu_s() - cpu_s) / for_s
     return [
-        Figure("CPU idle", cpu, "%", "less", 1.0),
-        Figure("memory idle (PSS)", system.memory_mb(), "MB", "less", 2.0),
+        Figure(f"CPU idle{form}", cpu, "%", "less", 1.0),
+        Figure(f"memory idle (PSS){form}", system.memory_mb(), "MB", "less", memory_goal),
     ]
 
 

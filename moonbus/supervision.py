@@ -10,7 +10,6 @@ from typing import Any
 from supervisor import events
 from supervisor.states import SupervisorStates
 
-from moonbus.preload import preload
 from moonbus.selfpipe import SelfPipe
 
 SHARED = "services"
@@ -50,5 +49,8 @@ def make_rpcinterface(supervisord: Any, processes: str = "separate") -> Supervis
     events.subscribe(events.SupervisorStoppingEvent, stop_all)
     events.subscribe(events.ProcessStateExitedEvent, lambda _: pipe.wake())
     pipe.attach(sockets)
-    preload(supervisord.options)
+    if processes != "shared":  # one process has nothing to share with
+        from moonbus.preload import preload  # here, for it loads all services
+
+        preload(supervisord.options)
     return Supervision()
