@@ -65,7 +65,7 @@ class System:
     def memory_mb(self) -> float:
         """The sum of what its processes occupy, shared pages divided among those that share them."""
         lines = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in self.processes()]
-        return sum(int(line.split()[1]) for text in lines for line in text if line.startswith("Pss:")) / 1000
+        return sum(int(line.split()[1]) for text in lines for line in text if line.startswith("Pss:")) * 1024 / 1e6
 
     async def ready(self) -> float:
         """Seconds from its start until Klipper is ready for its clients."""
