@@ -44,12 +44,12 @@ rounds, the ratios those of the same round. Machine: {machine}. Python {python},
 {notes}"""
 NOTES = """Rows without a peer have nothing to be compared with there; their goal is for the value itself.
 
-Status updates are timed from Klipper's socket to the client's. To one subscriber half of Moonraker's time is out of reach for two
-processes: each hand-over to another process or thread costs 0.1 to 0.15 ms on this machine, whatever is done in it; there are four
-(Klipper, bridge, ZeroMQ, gateway, client), Moonraker has two, and needs little more than these. Tried: the update
-published before anything else is made of it (0.3 ms less), sockets drained without tasks, uvloop. A Klipper connection of
-the gateway's own would save two, and be a second truth of what Klipper said. From some ten subscribers on, what each of
-them costs decides, and that is less than half.
+Status updates are timed from Klipper's socket to the client's. To one subscriber half of Moonraker's time is out of reach for
+two processes: each hand-over to another process or thread costs 0.1 to 0.15 ms on this machine, whatever is done in it; there
+are four (Klipper, bridge, ZeroMQ, gateway, client), Moonraker has two, and needs little more than these. Tried: the update
+published before anything else is made of it (0.3 ms less), sockets drained without tasks, uvloop. A Klipper connection of the
+gateway's own would save two, and be a second truth of what Klipper said. From some ten subscribers on, what each of them
+costs decides, and that is less than half.
 """
 
 

@@ -21,6 +21,7 @@ host: 127.0.0.1
 port: {port}
 klippy_uds_address: {klippy}
 max_websocket_connections: 4000
+max_upload_size: 4096
 [authorization]
 trusted_clients:
     127.0.0.1

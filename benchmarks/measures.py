@@ -66,7 +66,7 @@ async def updates(system: System, passed: Passed, seconds: float, subscribers: S
 async def idle(system: System, seconds: float, form: str = "", memory_goal: float = 2.0) -> list[Figure]:
     """What it takes when nobody asks; `form` are words behind the names."""
     await asyncio.sleep(2.0)
-    cpu_s, for_s = system.cpu_s(), max(10.0, 2 * seconds)
+    cpu_s, for_s = system.cpu_s(), max(6.0, 5 * seconds)
     await asyncio.sleep(for_s)
     cpu = 100 * (system.cpu_s() - cpu_s) / for_s
     return [
