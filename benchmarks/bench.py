@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from benchmarks import bus_bench, measures
-from benchmarks.beside import LOAD_CORES, commands, printer, system
+from benchmarks.beside import LOAD_CORES, commands, printer, read, system
 from benchmarks.figures import Figure, Row, markdown, rows
 from benchmarks.load import get
 from benchmarks.plot import svg
@@ -64,7 +64,7 @@ class Pace:
     subscribers: tuple[int, ...]
 
 
-LONG = Pace(2.0, 3, (200, 2000), (1, 50, 200, 1000))
+LONG = Pace(2.0, 2, (200, 2000), (1, 50, 200, 1000))
 QUICK = Pace(0.5, 1, (200,), (1, 50))
 
 
@@ -143,10 +143,7 @@ async def restarted(command: list[str]) -> list[Figure]:
 
 def _command_line(pid: int) -> str:
     """Empty when the process has ended."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_text()
-    except FileNotFoundError:
-        return ""
+    return read(Path(f"/proc/{pid}/cmdline"))
 
 
 def _page(table: str, moonraker: str, pace: Pace, command: str, minutes: float) -> str:

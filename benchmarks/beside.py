@@ -52,7 +52,7 @@ class System:
         """Its process and all below it."""
         found, seen = [self.process], 0
         while seen < len(found):
-            children = Path(f"/proc/{found[seen]}/task/{found[seen]}/children").read_text()
+            children = read(Path(f"/proc/{found[seen]}/task/{found[seen]}/children"))
             found += [int(child) for child in children.split()]
             seen += 1
         return found
@@ -60,12 +60,12 @@ class System:
     def cpu_s(self) -> float:
         """Seconds of CPU that the threads they have now have used, all together. Counted by the scheduler: what
         /proc/PID/stat says is rounded to ticks, for each process."""
-        threads = [thread for pid in self.processes() for thread in Path(f"/proc/{pid}/task").iterdir()]
-        return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
+        threads = [thread for pid in self.processes() for thread in Path("/proc").glob(f"{pid}/task/*")]
+        return sum(int((read(thread / "schedstat") or "0").split()[0]) for thread in threads) / 1e9
 
     def memory_mb(self) -> float:
         """The sum of what its processes occupy, shared pages divided among those that share them."""
-        lines = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in self.processes()]
+        lines = [read(Path(f"/proc/{pid}/smaps_rollup")).splitlines() for pid in self.processes()]
         return sum(int(line.split()[1]) for text in lines for line in text if line.startswith("Pss:")) * 1024 / 1e6
 
     async def ready(self) -> float:
@@ -146,3 +146,11 @@ def _run(arguments: list[str], environment: dict[str, str], cores: set[int]) -> 
             yield process
         finally:
             process.send_signal(signal.SIGTERM)
+
+
+def read(file: Path) -> str:
+    """Empty for a process or thread that has ended."""
+    try:
+        return file.read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
