@@ -50,6 +50,8 @@ are four (Klipper, bridge, ZeroMQ, gateway, client), Moonraker has two, and need
 published before anything else is made of it (0.3 ms less), sockets drained without tasks, uvloop. A Klipper connection of the
 gateway's own would save two, and be a second truth of what Klipper said. From some ten subscribers on, what each of them
 costs decides, and that is less than half.
+
+The machine is a virtual one that others share: where the two ends of a spread lie far apart, its neighbours were measured, too.
 """
 
 

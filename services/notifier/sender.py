@@ -29,6 +29,8 @@ SEND_S = 20.0
 START_S = 60.0
 """For a worker to import Apprise on a slow board."""
 IDLE_S = 20.0
+NICENESS = "10"
+"""A worker that imports Apprise, a second or two of a small board's time, waits for Klipper and for who asks the gateway."""
 SENDS_AT_ONCE = 16
 """In one worker."""
 SENDS_IN_A_LIFE = 200
@@ -174,7 +176,7 @@ class Sender:
             self._scratch.mkdir(parents=True, exist_ok=True)
             scratch = tempfile.mkdtemp(dir=self._scratch)
             process = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", WORKER_MODULE, stdin=PIPE, stdout=PIPE, cwd=CHECKOUT,
+                "nice", "-n", NICENESS, sys.executable, "-m", WORKER_MODULE, stdin=PIPE, stdout=PIPE, cwd=CHECKOUT,
                 env={**os.environ, "TMPDIR": scratch},
             )  # fmt: skip
         except OSError as error:

@@ -46,6 +46,7 @@ def test_a_killed_worker_costs_no_push(monkeypatch: pytest.MonkeyPatch) -> None:
         world.job("started")
         await world.arrived("/phone")
         (worker,) = workers(os.getpid())
+        assert os.getpriority(os.PRIO_PROCESS, worker) > os.getpriority(os.PRIO_PROCESS, 0), "Klipper goes first"
         world.sink.modes.clear()
         os.kill(worker, signal.SIGKILL)
         await world.arrived("/phone", 2)
