@@ -92,7 +92,7 @@ class Bridge:
         attempt, absent = 0, False
         while True:
             try:
-                connection = await connect(self._path)
+                connection = await connect(self._path, self._hear)
             except OSError as error:
                 if not absent:
                     self._node.log.info("no Klipper at %s (%s): trying until there is one", self._path, error)
@@ -118,9 +118,7 @@ class Bridge:
         """One connection from its start to its end; whether Klipper was there at all."""
         greeting = self._node.spawn(self._greet(connection))
         try:
-            await connection.read(self._hear)
-        except OSError as error:
-            self._node.log.debug("connection to Klipper: %s", error)
+            await connection.ended()
         finally:
             greeting.cancel()
             connection.close()

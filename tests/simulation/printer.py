@@ -4,14 +4,14 @@ What it pushed is the truth everything else is measured by. It counts the highes
 (from Klipper's start to its next): a retraction and its return are no filament.
 """
 
-import asyncio
 from collections.abc import Callable
+from contextvars import copy_context
 from random import Random
 from typing import Any
 
 import orjson
 
-from services.klipper_bridge.klippy import END, Connection
+from services.klipper_bridge.klippy import END, Connection, Notify
 from simulators.klipper.job import PrintStats
 from simulators.klipper.printer import Printer
 from simulators.klipper.status import Status, changes, pick
@@ -29,11 +29,12 @@ Place = tuple[int, str]
 
 
 class Client:
-    """One connection, seen from Klipper. It is also the bridge's writer."""
+    """One connection, seen from Klipper. It is also the bridge's transport."""
 
-    def __init__(self, klipper: "Klipper", reader: asyncio.StreamReader) -> None:
+    def __init__(self, klipper: "Klipper", bridge: Connection) -> None:
         self.klipper = klipper
-        self.reader = reader
+        self.bridge = bridge
+        self.context = copy_context()
         self.life: Life | None = LIFE.get()
         self.session = klipper.session
         self.open = True
@@ -45,7 +46,8 @@ class Client:
 
     def send(self, message: dict[str, Any]) -> None:
         if self.open:
-            self.reader.feed_data(orjson.dumps(message) + END)
+            data = orjson.dumps(message) + END
+            self.klipper.loop.call_soon(self.bridge.data_received, data, context=self.context)
 
     def write(self, data: bytes) -> None:
         if is_dead() or not self.open:
@@ -65,7 +67,7 @@ class Client:
         if self.open:
             self.open = False
             self.klipper.clients.remove(self)
-            self.reader.feed_eof()
+            self.klipper.loop.call_soon(self.bridge.connection_lost, None, context=self.context)
 
 
 class Klipper:
@@ -178,15 +180,16 @@ class Klipper:
 
     # -- clients -------------------------------------------------------------------------------------------------
 
-    async def connect(self, _path: object) -> Connection:
+    async def connect(self, _path: object, notify: Notify) -> Connection:
         """In place of services.klipper_bridge.klippy.connect. Raises ConnectionRefusedError."""
         if not self.up:
             raise ConnectionRefusedError("connection refused")
-        reader = asyncio.StreamReader()
-        client = Client(self, reader)
+        connection = Connection(notify)
+        client = Client(self, connection)
+        connection.connection_made(client)  # type: ignore[arg-type]
         self.clients.append(client)
         self.session_of[client.life] = self.session
-        return Connection(reader, client)  # type: ignore[arg-type]
+        return connection
 
     def drop(self, life: Life) -> None:
         """A client's process is gone."""

@@ -4,6 +4,9 @@ import asyncio
 import socket
 from collections.abc import Callable
 from typing import Any
+from unittest.mock import Mock
+
+import pytest
 
 from services.klipper_bridge.klippy import Connection
 
@@ -16,15 +19,14 @@ def hear(sent: bytes, notify: Callable[[Any], None], take: Callable[[Any], None]
     async def main() -> Any:
         ours, klippers = socket.socketpair()
         with klippers:
-            reader, writer = await asyncio.open_connection(sock=ours)
-            connection = Connection(reader, writer)
+            loop = asyncio.get_running_loop()
+            transport, connection = await loop.create_unix_connection(lambda: Connection(notify), sock=ours)
             asking = asyncio.create_task(connection.request("info", take=take))
             await asyncio.sleep(0)
             klippers.sendall(sent + b'{"id":1,"result":{"state":"ready"}}\x03')
             klippers.shutdown(socket.SHUT_WR)
-            await connection.read(notify)
-            connection.close()
-            await writer.wait_closed()
+            await connection.ended()
+            assert transport.is_closing()
             return await asking
 
     return asyncio.run(main())
@@ -49,3 +51,21 @@ def test_a_handler_that_fails_does_not_end_the_connection() -> None:
         raise ValueError("what a bug raises")
 
     assert hear(FINE, fail, fail) == {"state": "ready"}
+
+
+@pytest.mark.parametrize("size", [1, 7, 100])
+def test_messages_may_come_in_pieces(size: int) -> None:
+    heard: list[Any] = []
+
+    async def main() -> dict[str, Any]:
+        connection = Connection(heard.append)
+        connection.connection_made(Mock(is_closing=lambda: False))
+        asking = asyncio.create_task(connection.request("info"))
+        await asyncio.sleep(0)
+        sent = FINE + b'{"id":1,"result":{"text":"\xc3\xa4\xc3\xb6"}}\x03' + FINE
+        for start in range(0, len(sent), size):
+            connection.data_received(sent[start : start + size])
+        return await asking
+
+    assert asyncio.run(main()) == {"text": "äö"}
+    assert len(heard) == 2
