@@ -54,7 +54,7 @@ async def updates(system: System, passed: Passed, seconds: float, subscribers: S
     """Status updates of a print, from Klipper's socket to more and more subscribers; and what 50 of them cost."""
     found = []
     for count in subscribers:
-        load, cpu = await watch(system.port, WATCHED, count, max(4.0, 2 * seconds), SETTLE_S, system.cpu_s, passed)
+        load, cpu = await watch(system.port, WATCHED, count, 8 * seconds, SETTLE_S, system.cpu_s, passed)
         for percent in (50, 99):
             what = f"status update to {count} subscriber{'s' if count > 1 else ''}, p{percent}"
             found.append(Figure(what, load.percentile_ms(percent), "ms", "less", 0.5))
@@ -66,7 +66,7 @@ async def updates(system: System, passed: Passed, seconds: float, subscribers: S
 async def idle(system: System, seconds: float, form: str = "", memory_goal: float = 2.0) -> list[Figure]:
     """What it takes when nobody asks; `form` are words behind the names."""
     await asyncio.sleep(2.0)
-    cpu_s, for_s = system.cpu_s(), max(6.0, 5 * seconds)
+    cpu_s, for_s = system.cpu_s(), max(6.0, 10 * seconds)
     await asyncio.sleep(for_s)
     cpu = 100 * (system.cpu_s() - cpu_s) / for_s
     return [
