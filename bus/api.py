@@ -25,7 +25,8 @@ class Method:
     the configuration has it. `connection`: handled on the connection it came over, so only for websockets and the
     Unix socket. `raw`: HTTP only, handled with the request itself. `bare`: the answer is not wrapped in "result".
     `idempotent`: asking twice does no more than once, always or when this parameter has this value. Such a call waits
-    for an owner that restarts; any other fails at once, for nothing may happen later than its caller thinks."""
+    for an owner that restarts; any other fails at once, for nothing may happen later than its caller thinks. `urgent`: taken
+    however much its caller has under way."""
 
     name: str
     http: tuple[str, ...]
@@ -43,6 +44,7 @@ class Method:
     debug: bool = False
     public: bool = False
     idempotent: bool | tuple[str, str] = False
+    urgent: bool = False
 
     def repeatable(self, params: Mapping[str, Any]) -> bool:
         """Whether this call of it is idempotent."""
@@ -93,7 +95,7 @@ _PRINTER = (
     Method("printer.print.cancel", _post("/printer/print/cancel"), "klipper_bridge", (), "cancels",
            deadline_s=UNLIMITED),
     Method("printer.emergency_stop", _post("/printer/emergency_stop"), "klipper_bridge", (),
-           "halts the printer; overtakes everything"),
+           "halts the printer; overtakes everything", urgent=True),
     Method("printer.restart", _post("/printer/restart"), "klipper_bridge", (), "restarts Klipper's host software",
            deadline_s=UNLIMITED),
     Method("printer.firmware_restart", _post("/printer/firmware_restart"), "klipper_bridge", (),

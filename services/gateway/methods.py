@@ -49,6 +49,10 @@ class Methods:
             raise not_found("Method not found")
         return await self.run(row, given, caller)
 
+    def urgent(self, name: str) -> bool:
+        row = self.rows.get(name)
+        return row is not None and row.urgent
+
     def call_at_once(self, name: str, given: Mapping[str, Any], caller: Caller) -> bytes | None:
         """What `call` would answer, where that is known. Raises Fault."""
         row = self.rows.get(name)

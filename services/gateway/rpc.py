@@ -13,7 +13,8 @@ from services.gateway.methods import Methods
 log = logging.getLogger("moonbus.gateway")
 
 MOST_UNDER_WAY = 512
-"""Messages of one client that are being answered. Emergency stops must get past waiting scripts, so reading goes on."""
+"""Messages of one client that are being answered. Reading goes on, and what is urgent is still taken: an emergency stop must
+get past waiting scripts."""
 
 TURN = 64
 """Messages of one client after which the others have their turn."""
@@ -77,7 +78,8 @@ class Rpc:
 
     async def _carry_out(self, call: jsonrpc.Call, caller: Caller) -> bytes | None:
         try:
-            if isinstance(caller, Connection) and caller.under_way > MOST_UNDER_WAY:
+            busy = isinstance(caller, Connection) and caller.under_way > MOST_UNDER_WAY
+            if busy and not self._methods.urgent(call.method):
                 raise unavailable(f"{MOST_UNDER_WAY} messages of this client are still being answered")
             result = await self._methods.call(call.method, call.params, caller)
         except Fault as fault:

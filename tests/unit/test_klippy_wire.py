@@ -57,7 +57,7 @@ def test_a_handler_that_fails_does_not_end_the_connection() -> None:
 def test_messages_may_come_in_pieces(size: int) -> None:
     heard: list[Any] = []
 
-    async def main() -> dict[str, Any]:
+    async def main() -> Any:
         connection = Connection(heard.append)
         connection.connection_made(Mock(is_closing=lambda: False))
         asking = asyncio.create_task(connection.request("info"))
