@@ -50,7 +50,8 @@ costs, four times a second with nothing left in the processor's caches. Tried: t
 of it (0.3 ms less), sockets drained without tasks, uvloop, Klipper's socket read without a stream (0.1 ms less), the other
 services at a lower priority or without wake-up preemption (no difference). A Klipper connection of the gateway's own would
 save one process, and be a second truth of what Klipper said. From some ten subscribers on, what each of them costs decides,
-and that is less than half. Its p99 is the worst of some sixty updates: what else the machine did.
+and that is less than half. One subscriber's p99 is the worst of
+some sixty updates: what else the machine did.
 
 The machine is a virtual one that others share: where the two ends of a spread lie far apart, its neighbours were measured, too.
 """

@@ -91,7 +91,7 @@ def printer(speed: float = 1.0) -> Iterator[Path]:
         klipper = ["klipper", "--socket", name + "/klipper", "--gcodes", name + "/gcodes", "--speed", str(speed)]
         for simulator in (klipper, ["spoolman", "--port", str(port)]):
             process = stack.enter_context(
-                running([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {}, LOAD_CORES)
+                pinned([sys.executable, "-m", f"simulators.{simulator[0]}", *simulator[1:]], {}, LOAD_CORES)
             )
             (folder / f"{simulator[0]}.pid").write_text(str(process.pid))
         yield folder
@@ -123,7 +123,7 @@ def system(
             (data / "comms" / "moonbus" / "supervisord.conf").write_text(text)
         arguments = [*command, folder] if name == "Moonraker" else command
         started_at = time.monotonic()
-        with running(arguments, {"MOONBUS_DATA": folder}, SYSTEM_CORES) as process:
+        with pinned(arguments, {"MOONBUS_DATA": folder}, SYSTEM_CORES) as process:
             yield System(name, port, process.pid, started_at)
 
 
@@ -133,7 +133,7 @@ def commands(moonraker: str) -> dict[str, list[str]]:
 
 
 @contextmanager
-def running(arguments: list[str], environment: dict[str, str], cores: set[int]) -> Iterator[subprocess.Popen[bytes]]:
+def pinned(arguments: list[str], environment: dict[str, str], cores: set[int]) -> Iterator[subprocess.Popen[bytes]]:
     mine = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)  # a child keeps to what its parent kept to
     try:

@@ -15,7 +15,7 @@ from typing import cast
 
 import zmq
 
-from benchmarks.beside import SYSTEM_CORES, running
+from benchmarks.beside import SYSTEM_CORES, pinned
 from benchmarks.figures import Figure
 from benchmarks.load import Load
 from bus.process import new_loop
@@ -59,7 +59,7 @@ async def _times(names: list[str], seconds: float) -> Load:
     load, loop = Load(seconds), asyncio.get_running_loop()
     with TemporaryDirectory() as folder, ExitStack() as stack:
         for name in names:
-            stack.enter_context(running([sys.executable, "-m", __name__, folder, name], {}, SYSTEM_CORES))
+            stack.enter_context(pinned([sys.executable, "-m", __name__, folder, name], {}, SYSTEM_CORES))
         ends = [Path(folder) / end for end in ("in", "out")[: len(names)]]
         while not all(end.exists() for end in ends):
             await asyncio.sleep(0.05)

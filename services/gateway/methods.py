@@ -50,6 +50,7 @@ class Methods:
         return await self.run(row, given, caller)
 
     def urgent(self, name: str) -> bool:
+        """Whether it is taken however much its caller has under way; not for what is no method."""
         row = self.rows.get(name)
         return row is not None and row.urgent
 

@@ -52,15 +52,15 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if exc is not None:
             log.debug("connection to Klipper: %s", exc)
+        if not self._ended.done():  # first: that Klipper is away is told before a restart under way is answered
+            self._ended.set_result(None)
         waiting, self._waiting = self._waiting, {}
         for future, _ in waiting.values():
             if not future.done():
                 future.set_exception(unavailable(CUT_OFF))
-        if not self._ended.done():
-            self._ended.set_result(None)
 
     async def ended(self) -> None:
-        """Returns when the connection has ended; all requests under way have failed then."""
+        """Returns when the connection has ended and all requests under way have failed, before those who wait for them go on."""
         await self._ended
 
     def _deliver(self, frame: bytes) -> None:

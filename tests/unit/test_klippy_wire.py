@@ -8,7 +8,8 @@ from unittest.mock import Mock
 
 import pytest
 
-from services.klipper_bridge.klippy import Connection
+from bus.errors import Fault
+from services.klipper_bridge.klippy import CUT_OFF, Connection
 
 FINE = b'{"method":"gcode","params":{"response":"ok"}}\x03'
 
@@ -69,3 +70,29 @@ def test_messages_may_come_in_pieces(size: int) -> None:
 
     assert asyncio.run(main()) == {"text": "äö"}
     assert len(heard) == 2
+
+
+def test_who_watches_the_connection_hears_of_its_end_before_who_asked() -> None:
+    """A client that is told `ok` for its restart and looks at the printer's state must not see the one before."""
+    heard: list[str] = []
+
+    async def main() -> None:
+        connection = Connection(lambda _: None)
+        connection.connection_made(Mock(is_closing=lambda: False))
+
+        async def ask() -> None:
+            with pytest.raises(Fault, match=CUT_OFF):
+                await connection.request("restart")
+            heard.append("asked")
+
+        async def watch() -> None:
+            await connection.ended()
+            heard.append("watched")
+
+        tasks = [asyncio.create_task(work) for work in (ask(), watch())]
+        await asyncio.sleep(0)
+        connection.connection_lost(None)
+        await asyncio.gather(*tasks)
+
+    asyncio.run(main())
+    assert heard == ["watched", "asked"]
